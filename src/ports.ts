@@ -1,0 +1,307 @@
+/**
+ * Every seam of the program, in one file. A port makes one promise; one behavioural suite in `test/ports/` holds every
+ * adapter and every fake to it.
+ */
+import type { SamplingFacts, Verdict } from "./domain/candidate.ts";
+import type { Language, Outline } from "./domain/function-step.ts";
+import type { JudgeInputs, JudgeOptions, JudgeOutputs, JudgeProblem, JudgeVerdict, RepositoryTestRun, SandboxReport } from "./domain/judge.ts";
+import type { ModelInfo, ScoreRow, ScoredRow } from "./domain/model.ts";
+import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
+
+// ---------------------------------------------------------------- Syntax
+
+/** Outline of any source. Never throws on broken code; `parsed: false` says that the tree holds an error. */
+export interface Syntax {
+  outline(source: string, language: Language): Outline;
+}
+
+// ---------------------------------------------------------------- RewardModel
+
+/**
+ * Same number of rewards as completions, order kept, deterministic, each in [0,1] or null with a reason. Refuses a
+ * render version it was not trained on (`MODEL_REFUSED`). The value of the empty prefix is a row with completions [""].
+ */
+export interface RewardModel {
+  readonly info: ModelInfo;
+  score(rows: readonly ScoreRow[], signal?: AbortSignal): Promise<ScoredRow[]>;
+  dispose(): Promise<void>;
+}
+
+// ---------------------------------------------------------------- Generator
+
+export type ChatMessage = { role: "system" | "user"; content: string };
+
+export type SampleRequest = {
+  messages: ChatMessage[];
+  /** How many samples; each is yielded as soon as it is complete, with its index. */
+  n: number;
+  /** Indices already stored from an earlier attempt: these are not sampled (and not paid) again. */
+  skip?: ReadonlySet<number>;
+  temperature: number | null;
+  seed: number | null;
+  maxTokens: number;
+  /** Key of the problem, for recorded answers. */
+  problem: string;
+};
+
+export type Sample = { index: number; text: string; facts: SamplingFacts };
+/** A sample that could not be had; its cost, if any, is still reported. */
+export type FailedSample = { index: number; error: { code: string; message: string }; facts: SamplingFacts | null };
+
+/** Samples text with usage and log-probabilities when offered; retries in one place; reports cost even on failure. */
+export interface Generator {
+  readonly name: string;
+  readonly model: string;
+  /** `scripted` and `replayed` answers are named so wherever they are shown. */
+  readonly origin: "llm" | "replayed" | "scripted";
+  sample(request: SampleRequest, signal?: AbortSignal): AsyncIterable<Sample | FailedSample>;
+}
+
+// ---------------------------------------------------------------- Judge
+
+/** Verdicts of section 2 of security.md; expected values never enter the sandbox. */
+export interface Judge {
+  readonly sandbox: SandboxReport;
+  judge(problem: JudgeProblem, candidate: { code: string; language: "python" | "javascript" }, options?: JudgeOptions, signal?: AbortSignal): Promise<JudgeVerdict>;
+  /** Outputs without expected values, for agreement between candidates. */
+  run(inputs: JudgeInputs, candidate: { code: string; language: "python" | "javascript" }, options?: JudgeOptions, signal?: AbortSignal): Promise<JudgeOutputs>;
+  /** Runs a repository's own test command on a tree of files. */
+  runRepositoryTests(request: RepositoryTestRequest, signal?: AbortSignal): Promise<RepositoryTestRun>;
+}
+
+export type RepositoryTestRequest = {
+  /** Folder of the checkout at base. Never written to. */
+  root: string;
+  /** Files of the candidate laid over it. Test files and runner configuration are not among them: they stay as on base. */
+  overlay: { path: string; content: Uint8Array }[];
+  /** argv, run in the root of the tree; null = find pytest, unittest or npm test. */
+  command: string[] | null;
+  /** Folder with the repository's dependencies, provided by the operator, mounted read-only; null for none. */
+  environment: string | null;
+  timeoutSeconds: number;
+};
+
+// ---------------------------------------------------------------- Workspace
+
+export type CheckoutFile = { path: string; mode: "100644" | "100755" | "120000" | "160000"; size: number };
+
+/** One tree of files at one commit. Reads only inside the repository; symbolic links are never followed. */
+export interface Checkout {
+  readonly sha: string;
+  /** Folder on disk (for the judge). */
+  readonly root: string;
+  files(): Promise<CheckoutFile[]>;
+  /** Bytes as committed; null when the path is not a regular file of the tree. */
+  read(path: string): Promise<Uint8Array | null>;
+  dispose(): Promise<void>;
+}
+
+/** Checkout and dispose; no inherited secrets (a token travels in `GIT_CONFIG_*`, never in argv or a URL). */
+export interface Workspace {
+  checkout(source: CheckoutSource, signal?: AbortSignal): Promise<Checkout>;
+}
+
+export type CheckoutSource =
+  | { kind: "remote"; cloneUrl: string; sha: string; token: string | null }
+  | { kind: "local"; path: string; ref: string | null };
+
+// ---------------------------------------------------------------- GitHost
+
+/** Where on GitHub. `repositoryId` is the key that survives renames. */
+export type RepoRef = { installationId: number; repositoryId: number; owner: string; repo: string };
+
+export type RepositoryFacts = {
+  id: number;
+  owner: string;
+  repo: string;
+  defaultBranch: string;
+  private: boolean;
+  archived: boolean;
+  cloneUrl: string;
+};
+
+export type IssueFacts = {
+  number: number;
+  title: string;
+  body: string;
+  state: "open" | "closed";
+  locked: boolean;
+  labels: string[];
+  author: string;
+  isPullRequest: boolean;
+  url: string;
+};
+
+export type Role = "admin" | "write" | "read" | "none";
+export type ReactionContent = "eyes" | "rocket" | "+1" | "-1" | "confused";
+export type ReactionTarget = { kind: "issue"; number: number } | { kind: "comment"; commentId: number };
+
+export type PullRequestFacts = {
+  number: number;
+  nodeId: string;
+  url: string;
+  title: string;
+  body: string;
+  draft: boolean;
+  state: "open" | "closed";
+  merged: boolean;
+  headRef: string;
+  headSha: string;
+  baseRef: string;
+  baseSha: string;
+  author: string;
+  labels: string[];
+};
+
+/** One file of `/pulls/{n}/files`. `patch` is null when GitHub leaves it out (binary, too large). */
+export type PullRequestFile = {
+  path: string;
+  previousPath: string | null;
+  status: string;
+  additions: number;
+  deletions: number;
+  patch: string | null;
+};
+
+/** `line` is the last line of the range in blob numbering of `side`; `startLine` only for a multi-line range. */
+export type ReviewComment = { path: string; line: number; startLine: number | null; side: "RIGHT" | "LEFT"; body: string };
+
+export type CheckConclusion = "success" | "neutral" | "failure" | "skipped" | "cancelled" | "action_required";
+export type CheckAnnotation = {
+  path: string;
+  startLine: number;
+  endLine: number;
+  level: "notice" | "warning" | "failure";
+  title: string;
+  message: string;
+};
+export type CheckRunState = {
+  name: string;
+  headSha: string;
+  externalId: string;
+  detailsUrl: string | null;
+  status: "in_progress" | "completed";
+  conclusion: CheckConclusion | null;
+  output: { title: string; summary: string; text: string | null; annotations: CheckAnnotation[] } | null;
+  actions: { label: string; description: string; identifier: string }[];
+};
+
+/**
+ * GitHub as one installation sees it. Every `ensure*` looks first for its effect by `marker` (or natural key) among what
+ * the app itself wrote, writes with retries 0, and after a time-out, 5xx or 422 looks again before anything else: calling
+ * it twice leaves one effect. Rate limits surface as `GITHUB_RATE_LIMIT` with `retryAfter`, 404/410/451 as `GITHUB_GONE`,
+ * 409 as `GITHUB_CONFLICT`, other 4xx as `GITHUB_REFUSED`, 5xx and network as `GITHUB_TRANSIENT`.
+ */
+export interface GitHost {
+  repository(ref: RepoRef): Promise<RepositoryFacts>;
+  issue(ref: RepoRef, number: number): Promise<IssueFacts>;
+  /** maintain counts as write, triage as read (rulings 23). */
+  role(ref: RepoRef, login: string): Promise<Role>;
+  readFile(ref: RepoRef, path: string, sha: string): Promise<Uint8Array | null>;
+  /** Commit that a branch points to; null when there is no such branch. */
+  branchSha(ref: RepoRef, branch: string): Promise<string | null>;
+  /** Short-lived token for a read-only fetch of this one repository. */
+  readToken(ref: RepoRef): Promise<string | null>;
+
+  /** One reaction of the app at a time: removes its previous one. `null` only removes. */
+  setReaction(ref: RepoRef, target: ReactionTarget, content: ReactionContent | null): Promise<void>;
+  /** Creates missing labels (422 already_exists is fine), then adds and removes on the issue or pull request. */
+  setLabels(ref: RepoRef, issue: number, change: { add: string[]; remove: string[] }): Promise<void>;
+  /** The app's comment that starts with `marker`: created, or edited in place when the body differs. */
+  ensureComment(ref: RepoRef, issue: number, marker: string, body: string): Promise<{ id: number; url: string }>;
+
+  /** Never moves an existing branch. `sha` of the answer is where it points now. */
+  ensureBranch(ref: RepoRef, branch: string, sha: string): Promise<{ sha: string }>;
+  /** Verified commit with compare-and-swap on `expectedHead` (GITHUB_CONFLICT when it moved, unless the head carries `trailer`). */
+  ensureCommit(ref: RepoRef, commit: CommitRequest): Promise<{ sha: string }>;
+  deleteBranch(ref: RepoRef, branch: string): Promise<void>;
+  /** The app's open pull request with this head, or a new one; draft refused → `[draft] ` in the title (rulings 23). */
+  ensurePullRequest(ref: RepoRef, pull: { head: string; base: string; title: string; body: string; draft: boolean }): Promise<PullRequestFacts>;
+  updatePullRequest(ref: RepoRef, number: number, change: { title?: string; body?: string }): Promise<void>;
+  pullRequest(ref: RepoRef, number: number): Promise<PullRequestFacts>;
+  /** Open pull requests opened by the app in this repository. */
+  ownOpenPullRequests(ref: RepoRef): Promise<PullRequestFacts[]>;
+  pullRequestFiles(ref: RepoRef, number: number): Promise<PullRequestFile[]>;
+  /** A refusal (author of the pull request, no collaborator) is not an error. */
+  requestReviewer(ref: RepoRef, number: number, login: string): Promise<void>;
+  /** One review of type COMMENT; found again by `marker` at the start of its body. */
+  ensureReview(ref: RepoRef, number: number, review: { marker: string; commitSha: string; body: string; comments: ReviewComment[] }): Promise<{ id: number; url: string; comments: number }>;
+  /** The app's check run with this name, head and `externalId`, created or updated. Each annotation is sent once. */
+  ensureCheckRun(ref: RepoRef, state: CheckRunState): Promise<{ id: number; url: string }>;
+}
+
+export type CommitRequest = {
+  branch: string;
+  expectedHead: string;
+  headline: string;
+  body: string;
+  /** Line that the commit message ends with, `FunPRM-Run: …`: finds the commit again. */
+  trailer: string;
+  additions: { path: string; content: Uint8Array }[];
+  deletions: string[];
+};
+
+// ---------------------------------------------------------------- Stores
+
+/**
+ * At-least-once. A claim is one statement and counts the attempt. A dedupe key is unique among live jobs. An expired
+ * lease is reclaimed. Every write of a worker carries its fence: a stale one is refused with `FENCED`.
+ */
+export interface JobStore {
+  /**
+   * Records the delivery and its job in one transaction. `duplicate` when the delivery id was committed before, or a live
+   * job has the same dedupe key (then `job` is that job).
+   */
+  accept(delivery: { id: string; event: string; action: string | null } | null, job: NewJob | null): Promise<{ outcome: "accepted" | "duplicate"; job: Job | null }>;
+  claim(worker: string, leaseSeconds: number, kinds?: readonly JobKind[]): Promise<Job | null>;
+  heartbeat(job: Job, leaseSeconds: number): Promise<void>;
+  complete(job: Job): Promise<void>;
+  /** Back in the queue after `delaySeconds`; after `maxAttempts` it is dead. Says which. */
+  retry(job: Job, error: { code: string; message: string }, delaySeconds: number): Promise<"queued" | "dead">;
+  /** No further attempt. */
+  bury(job: Job, error: { code: string; message: string }): Promise<void>;
+  /** Asks a live job to stop; the holder sees it at its next heartbeat. */
+  requestCancel(dedupeKey: string): Promise<boolean>;
+  isCancelRequested(job: Job): Promise<boolean>;
+  list(filter?: { state?: Job["state"]; limit?: number }): Promise<Job[]>;
+  counts(): Promise<Record<Job["state"], number>>;
+}
+
+/** Upserts by natural ids: run = (repository id, issue number, generation); candidate = (run, index). */
+export interface RunStore {
+  /** The live run of the issue, or a new one with the next generation (rulings 21). */
+  openRun(start: Pick<Run, "repositoryId" | "installationId" | "owner" | "repo" | "issueNumber" | "trigger" | "startedBy">): Promise<{ run: Run; joined: boolean }>;
+  run(id: string): Promise<Run | null>;
+  latestRun(repositoryId: number, issueNumber: number): Promise<Run | null>;
+  listRuns(limit: number): Promise<Run[]>;
+  /** Merges the given fields. Fenced by the job that works on the run. */
+  saveRun(id: string, change: Partial<Omit<Run, "id">>, fence: number): Promise<Run>;
+  saveCandidate(candidate: RunCandidate, fence: number): Promise<void>;
+  candidates(runId: string): Promise<RunCandidate[]>;
+  addEvent(event: Omit<RunEvent, "seq">): Promise<void>;
+  events(runId: string): Promise<RunEvent[]>;
+  /** Every remote write: planned → sent → confirmed(remoteId), unique on (run, kind, key). */
+  effect(runId: string, kind: string, key: string): Promise<Effect | null>;
+  saveEffect(effect: Effect & { state: EffectState }, fence: number): Promise<void>;
+  effects(runId: string): Promise<Effect[]>;
+  /** LLM money spent since an instant, for one repository or all. */
+  spentUsd(since: Date, repositoryId: number | null): Promise<number>;
+}
+
+// ---------------------------------------------------------------- Clock, Log
+
+export interface Clock {
+  now(): Date;
+  /** Resolves early (without error) when the signal aborts. */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Structured, redacted. `fields` never hold a token. */
+export interface Log {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+export type { Verdict };
