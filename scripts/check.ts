@@ -60,12 +60,22 @@ function readVitest(text: string): Tally {
     testResults: { status: string; assertionResults: unknown[] }[];
   };
   // A file that fails to load has no tests of its own, and must not vanish from the count.
-  const broken = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
-  return { passed: report.numPassedTests, failed: report.numFailedTests + broken, skipped: report.numPendingTests + report.numTodoTests };
+  const broken = report.testResults.filter(
+    (file) => file.status === "failed" && file.assertionResults.length === 0,
+  ).length;
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + broken,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
 }
 
 function readJunit(text: string): Tally {
-  const count = (name: string) => [...text.matchAll(new RegExp(`<testsuite [^>]*\\b${name}="(\\d+)"`, "g"))].reduce((sum, match) => sum + Number(match[1]), 0);
+  const count = (name: string) =>
+    [...text.matchAll(new RegExp(`<testsuite [^>]*\\b${name}="(\\d+)"`, "g"))].reduce(
+      (sum, match) => sum + Number(match[1]),
+      0,
+    );
   const failed = count("failures") + count("errors");
   const skipped = count("skipped");
   return { passed: count("tests") - failed - skipped, failed, skipped };
@@ -77,12 +87,29 @@ await single("format and lint", [bin("biome"), "check", "--error-on-warnings", "
 await single("unused code", [bin("knip")]);
 await single("generated files are fresh", [process.execPath, "scripts/generate-docs.ts", "--check"]);
 const vitestReport = join(reports, "vitest.json");
-await suite("TypeScript", [bin("vitest"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${vitestReport}`], vitestReport, readVitest);
+await suite(
+  "TypeScript",
+  [bin("vitest"), "run", "--reporter=default", "--reporter=json", `--outputFile.json=${vitestReport}`],
+  vitestReport,
+  readVitest,
+);
 const python = "gpu-worker/.venv/bin/python";
 await single("gpu-worker lint", [python, "-m", "ruff", "check", "gpu-worker"]);
-await single("gpu-worker types", [python, "-m", "mypy", "--config-file", "gpu-worker/pyproject.toml", "gpu-worker/funprm_worker"]);
+await single("gpu-worker types", [
+  python,
+  "-m",
+  "mypy",
+  "--config-file",
+  "gpu-worker/pyproject.toml",
+  "gpu-worker/funprm_worker",
+]);
 const pytestReport = join(reports, "pytest.xml");
-await suite("gpu-worker", [python, "-m", "pytest", "-q", "gpu-worker/tests", `--junitxml=${pytestReport}`], pytestReport, readJunit);
+await suite(
+  "gpu-worker",
+  [python, "-m", "pytest", "-q", "gpu-worker/tests", `--junitxml=${pytestReport}`],
+  pytestReport,
+  readJunit,
+);
 rmSync(reports, { recursive: true, force: true });
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed === 0 ? 0 : 1);

@@ -38,7 +38,8 @@ stamped("node_modules/.funprm-setup", ["package-lock.json"], () => {
   say("installing the npm packages (about a minute, once)");
   // The CPU library is in onnxruntime-node's package; its install script would download CUDA files (ADR 0001).
   const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", npm_config_loglevel: "error" };
-  if (!run(process.platform === "win32" ? "npm.cmd" : "npm", ["ci"], { env })) fail("npm ci failed; see the lines above, then run the same command again");
+  if (!run(process.platform === "win32" ? "npm.cmd" : "npm", ["ci"], { env }))
+    fail("npm ci failed; see the lines above, then run the same command again");
 });
 
 const has = (program) => spawnSync("which", [program], { stdio: "ignore" }).status === 0;
@@ -52,7 +53,8 @@ function systemPackage(program, packageName, why) {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
     if (!indexed) run("apt-get", ["-qq", "update"], { env });
     indexed = true;
-    if (run("apt-get", ["-qq", "install", "-y", "--no-install-recommends", packageName], { env }) && has(program)) return;
+    if (run("apt-get", ["-qq", "install", "-y", "--no-install-recommends", packageName], { env }) && has(program))
+      return;
   }
   const note = `${program} is missing (${why}); install it with: apt-get install ${packageName}`;
   // A package that is not there is said once, not at every command: what needs it says so again by itself.
@@ -68,13 +70,19 @@ if (forTests) {
     stamped("gpu-worker/.venv/.funprm-setup", requirements, () => {
       say("preparing gpu-worker/.venv (PyTorch for the CPU and what the trainer needs; some minutes, once)");
       const pip = join(root, "gpu-worker/.venv/bin/python");
-      const install = (...args) => run(pip, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...args], { cwd: join(root, "gpu-worker") });
-      if (!run("python3", ["-m", "venv", "gpu-worker/.venv"])) fail("python3 -m venv failed; Python 3.11 with venv is needed (apt-get install python3-venv)");
+      const install = (...args) =>
+        run(pip, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...args], {
+          cwd: join(root, "gpu-worker"),
+        });
+      if (!run("python3", ["-m", "venv", "gpu-worker/.venv"]))
+        fail("python3 -m venv failed; Python 3.11 with venv is needed (apt-get install python3-venv)");
       // torch first and alone: a resolver that sees the other packages first would take a CUDA build of several gigabytes.
       const pinned = readFileSync(join(root, "gpu-worker/requirements.txt"), "utf8").match(/^torch==.*$/m)?.[0];
       if (pinned && !install(pinned)) fail(`pip could not install ${pinned}; see the lines above`);
-      if (!install("-r", "requirements.txt", "-r", "requirements-dev.txt")) fail("pip could not install gpu-worker's requirements; see the lines above");
-      if (!install("--no-deps", "--no-build-isolation", "-e", ".")) fail("pip could not install gpu-worker itself; see the lines above");
+      if (!install("-r", "requirements.txt", "-r", "requirements-dev.txt"))
+        fail("pip could not install gpu-worker's requirements; see the lines above");
+      if (!install("--no-deps", "--no-build-isolation", "-e", "."))
+        fail("pip could not install gpu-worker itself; see the lines above");
     });
   }
 }

@@ -4,8 +4,16 @@
  */
 import type { SamplingFacts, Verdict } from "./domain/candidate.ts";
 import type { Language, Outline } from "./domain/function-step.ts";
-import type { JudgeInputs, JudgeOptions, JudgeOutputs, JudgeProblem, JudgeVerdict, RepositoryTestRun, SandboxReport } from "./domain/judge.ts";
-import type { ModelInfo, ScoreRow, ScoredRow } from "./domain/model.ts";
+import type {
+  JudgeInputs,
+  JudgeOptions,
+  JudgeOutputs,
+  JudgeProblem,
+  JudgeVerdict,
+  RepositoryTestRun,
+  SandboxReport,
+} from "./domain/judge.ts";
+import type { ModelInfo, ScoredRow, ScoreRow } from "./domain/model.ts";
 import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
 
 // ---------------------------------------------------------------- Syntax
@@ -62,9 +70,19 @@ export interface Generator {
 /** Verdicts of section 2 of security.md; expected values never enter the sandbox. */
 export interface Judge {
   readonly sandbox: SandboxReport;
-  judge(problem: JudgeProblem, candidate: { code: string; language: "python" | "javascript" }, options?: JudgeOptions, signal?: AbortSignal): Promise<JudgeVerdict>;
+  judge(
+    problem: JudgeProblem,
+    candidate: { code: string; language: "python" | "javascript" },
+    options?: JudgeOptions,
+    signal?: AbortSignal,
+  ): Promise<JudgeVerdict>;
   /** Outputs without expected values, for agreement between candidates. */
-  run(inputs: JudgeInputs, candidate: { code: string; language: "python" | "javascript" }, options?: JudgeOptions, signal?: AbortSignal): Promise<JudgeOutputs>;
+  run(
+    inputs: JudgeInputs,
+    candidate: { code: string; language: "python" | "javascript" },
+    options?: JudgeOptions,
+    signal?: AbortSignal,
+  ): Promise<JudgeOutputs>;
   /** Runs a repository's own test command on a tree of files. */
   runRepositoryTests(request: RepositoryTestRequest, signal?: AbortSignal): Promise<RepositoryTestRun>;
 }
@@ -164,7 +182,13 @@ export type PullRequestFile = {
 };
 
 /** `line` is the last line of the range in blob numbering of `side`; `startLine` only for a multi-line range. */
-export type ReviewComment = { path: string; line: number; startLine: number | null; side: "RIGHT" | "LEFT"; body: string };
+export type ReviewComment = {
+  path: string;
+  line: number;
+  startLine: number | null;
+  side: "RIGHT" | "LEFT";
+  body: string;
+};
 
 export type CheckConclusion = "success" | "neutral" | "failure" | "skipped" | "cancelled" | "action_required";
 export type CheckAnnotation = {
@@ -216,7 +240,10 @@ export interface GitHost {
   ensureCommit(ref: RepoRef, commit: CommitRequest): Promise<{ sha: string }>;
   deleteBranch(ref: RepoRef, branch: string): Promise<void>;
   /** The app's open pull request with this head, or a new one; draft refused → `[draft] ` in the title (rulings 23). */
-  ensurePullRequest(ref: RepoRef, pull: { head: string; base: string; title: string; body: string; draft: boolean }): Promise<PullRequestFacts>;
+  ensurePullRequest(
+    ref: RepoRef,
+    pull: { head: string; base: string; title: string; body: string; draft: boolean },
+  ): Promise<PullRequestFacts>;
   updatePullRequest(ref: RepoRef, number: number, change: { title?: string; body?: string }): Promise<void>;
   pullRequest(ref: RepoRef, number: number): Promise<PullRequestFacts>;
   /** Open pull requests opened by the app in this repository. */
@@ -225,7 +252,11 @@ export interface GitHost {
   /** A refusal (author of the pull request, no collaborator) is not an error. */
   requestReviewer(ref: RepoRef, number: number, login: string): Promise<void>;
   /** One review of type COMMENT; found again by `marker` at the start of its body. */
-  ensureReview(ref: RepoRef, number: number, review: { marker: string; commitSha: string; body: string; comments: ReviewComment[] }): Promise<{ id: number; url: string; comments: number }>;
+  ensureReview(
+    ref: RepoRef,
+    number: number,
+    review: { marker: string; commitSha: string; body: string; comments: ReviewComment[] },
+  ): Promise<{ id: number; url: string; comments: number }>;
   /** The app's check run with this name, head and `externalId`, created or updated. Each annotation is sent once. */
   ensureCheckRun(ref: RepoRef, state: CheckRunState): Promise<{ id: number; url: string }>;
 }
@@ -252,7 +283,10 @@ export interface JobStore {
    * Records the delivery and its job in one transaction. `duplicate` when the delivery id was committed before, or a live
    * job has the same dedupe key (then `job` is that job).
    */
-  accept(delivery: { id: string; event: string; action: string | null } | null, job: NewJob | null): Promise<{ outcome: "accepted" | "duplicate"; job: Job | null }>;
+  accept(
+    delivery: { id: string; event: string; action: string | null } | null,
+    job: NewJob | null,
+  ): Promise<{ outcome: "accepted" | "duplicate"; job: Job | null }>;
   claim(worker: string, leaseSeconds: number, kinds?: readonly JobKind[]): Promise<Job | null>;
   heartbeat(job: Job, leaseSeconds: number): Promise<void>;
   complete(job: Job): Promise<void>;
@@ -270,7 +304,9 @@ export interface JobStore {
 /** Upserts by natural ids: run = (repository id, issue number, generation); candidate = (run, index). */
 export interface RunStore {
   /** The live run of the issue, or a new one with the next generation (rulings 21). */
-  openRun(start: Pick<Run, "repositoryId" | "installationId" | "owner" | "repo" | "issueNumber" | "trigger" | "startedBy">): Promise<{ run: Run; joined: boolean }>;
+  openRun(
+    start: Pick<Run, "repositoryId" | "installationId" | "owner" | "repo" | "issueNumber" | "trigger" | "startedBy">,
+  ): Promise<{ run: Run; joined: boolean }>;
   run(id: string): Promise<Run | null>;
   latestRun(repositoryId: number, issueNumber: number): Promise<Run | null>;
   listRuns(limit: number): Promise<Run[]>;

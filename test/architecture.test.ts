@@ -25,10 +25,21 @@ function importsOf(path: string): Import[] {
     found.push({ file, specifier, target, typeOnly });
   };
   const visit = (node: ts.Node): void => {
-    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier)) {
-      const typeOnly = ts.isImportDeclaration(node) ? node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword : node.isTypeOnly;
+    if (
+      (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) &&
+      node.moduleSpecifier &&
+      ts.isStringLiteral(node.moduleSpecifier)
+    ) {
+      const typeOnly = ts.isImportDeclaration(node)
+        ? node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+        : node.isTypeOnly;
       add(node.moduleSpecifier.text, typeOnly);
-    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword && node.arguments[0] && ts.isStringLiteral(node.arguments[0])) {
+    } else if (
+      ts.isCallExpression(node) &&
+      node.expression.kind === ts.SyntaxKind.ImportKeyword &&
+      node.arguments[0] &&
+      ts.isStringLiteral(node.arguments[0])
+    ) {
       add(node.arguments[0].text, false);
     }
     ts.forEachChild(node, visit);
@@ -52,7 +63,8 @@ const ADAPTER_PACKAGES: Record<string, RegExp> = {
   replay: /^$/,
 };
 
-const inside = (target: string, ...folders: string[]) => folders.some((folder) => target === folder || target.startsWith(`${folder}/`));
+const inside = (target: string, ...folders: string[]) =>
+  folders.some((folder) => target === folder || target.startsWith(`${folder}/`));
 
 /** Why an import breaks the rules; null when it does not. */
 function violation({ file, specifier, target, typeOnly }: Import): string | null {
@@ -63,7 +75,9 @@ function violation({ file, specifier, target, typeOnly }: Import): string | null
   if (file === "src/ports.ts") return only(target !== null && inside(target, "src/domain") && typeOnly);
   if (layer === "flows" || layer === "evaluation") {
     if (target === "src/ports.ts") return only(typeOnly);
-    return only(target ? inside(target, "src/domain", "src/flows", "src/evaluation") : builtin && specifier === "node:crypto");
+    return only(
+      target ? inside(target, "src/domain", "src/flows", "src/evaluation") : builtin && specifier === "node:crypto",
+    );
   }
   if (layer === "wire") return only(target ? inside(target, "src/wire") : specifier === "zod");
   if (layer === "adapters") {
@@ -72,11 +86,21 @@ function violation({ file, specifier, target, typeOnly }: Import): string | null
     if (!packages) return `src/adapters/${name}: say in ADAPTER_PACKAGES which packages its one outside thing has`;
     return only(builtin || packages.test(specifier));
   }
-  if (layer === "config") return only(target ? inside(target, "src/domain", "src/config") : builtin || /^(zod|yaml)$/.test(specifier));
+  if (layer === "config")
+    return only(target ? inside(target, "src/domain", "src/config") : builtin || /^(zod|yaml)$/.test(specifier));
   if (layer === "fake-github") return only(target ? inside(target, "src/fake-github") : true);
-  if (layer === "app") return only(target ? inside(target, "src/flows", "src/evaluation", "src/domain", "src/ports.ts", "src/app") : builtin || /^(hono(\/.+)?|@hono\/node-server|probot(\/.+)?|@octokit\/webhooks-types)$/.test(specifier));
+  if (layer === "app")
+    return only(
+      target
+        ? inside(target, "src/flows", "src/evaluation", "src/domain", "src/ports.ts", "src/app")
+        : builtin || /^(hono(\/.+)?|@hono\/node-server|probot(\/.+)?|@octokit\/webhooks-types)$/.test(specifier),
+    );
   if (inside(file, "src/cli/commands") || file === "src/cli/context.ts") {
-    return only(target ? inside(target, "src/flows", "src/evaluation", "src/domain", "src/ports.ts", "src/cli") : builtin || /^(commander|cli-table3)$/.test(specifier));
+    return only(
+      target
+        ? inside(target, "src/flows", "src/evaluation", "src/domain", "src/ports.ts", "src/cli")
+        : builtin || /^(commander|cli-table3)$/.test(specifier),
+    );
   }
   return null; // compose.ts, index.ts, main.ts, cli/main.ts see everything
 }
@@ -87,12 +111,18 @@ describe("architecture", () => {
   });
 
   it("imports the fake GitHub only where the demo is composed", () => {
-    const users = imports.filter((edge) => edge.target && inside(edge.target, "src/fake-github") && !inside(edge.file, "src/fake-github"));
+    const users = imports.filter(
+      (edge) => edge.target && inside(edge.target, "src/fake-github") && !inside(edge.file, "src/fake-github"),
+    );
     expect(users.map((edge) => edge.file).filter((file) => file !== "src/compose.ts")).toEqual([]);
   });
 
   it("reads process.env only in config/env.ts", () => {
-    const readers = sources(join(root, "src")).map((path) => relative(root, path)).filter((file) => !inside(file, "src/fake-github") && /process\.env\b/.test(readFileSync(join(root, file), "utf8")));
+    const readers = sources(join(root, "src"))
+      .map((path) => relative(root, path))
+      .filter(
+        (file) => !inside(file, "src/fake-github") && /process\.env\b/.test(readFileSync(join(root, file), "utf8")),
+      );
     expect(readers.filter((file) => file !== "src/config/env.ts")).toEqual([]);
   });
 
@@ -116,7 +146,11 @@ describe("architecture", () => {
   });
 
   it("has no folder whose name says nothing", () => {
-    const folders = new Set(sources(join(root, "src")).map((path) => dirname(relative(root, path))).flatMap((folder) => folder.split("/")));
+    const folders = new Set(
+      sources(join(root, "src"))
+        .map((path) => dirname(relative(root, path)))
+        .flatMap((folder) => folder.split("/")),
+    );
     expect([...folders].filter((name) => /^(utils?|helpers?|common|lib|misc)$/.test(name))).toEqual([]);
   });
 });

@@ -16,7 +16,14 @@ export type StdinCase = { input: string; expected: string };
 export type JudgeProblem =
   | { io: "call"; entry_point: string; cases: CallCase[]; compare?: CompareRule }
   | { io: "stdin"; cases: StdinCase[]; compare?: CompareRule }
-  | { io: "tests"; entry_point: string | null; tests: string; style?: "check" | "asserts" | "unittest" | "pytest"; module?: string; setup?: string };
+  | {
+      io: "tests";
+      entry_point: string | null;
+      tests: string;
+      style?: "check" | "asserts" | "unittest" | "pytest";
+      module?: string;
+      setup?: string;
+    };
 
 export type JudgeInputs =
   | { io: "call"; entry_point: string; cases: { args: JsonValue[]; kwargs: Record<string, JsonValue> }[] }

@@ -7,7 +7,10 @@ export const LIVE_RUN_STATES = ["queued", "reading", "sampling", "scoring", "tes
 export const TERMINAL_RUN_STATES = ["opened", "abstained", "failed", "stopped"] as const;
 export type RunState = (typeof LIVE_RUN_STATES)[number] | (typeof TERMINAL_RUN_STATES)[number];
 
-export type RunTrigger = { kind: "label"; label: string } | { kind: "command"; commentId: number; verb: "fix" | "retry" } | { kind: "local" };
+export type RunTrigger =
+  | { kind: "label"; label: string }
+  | { kind: "command"; commentId: number; verb: "fix" | "retry" }
+  | { kind: "local" };
 
 export type Run = {
   /** Sortable unique text id. */
@@ -40,7 +43,14 @@ export type Run = {
   selectionReason: string | null;
   abstention: { reason: string; help: string[] } | null;
   failure: { code: string; message: string } | null;
-  pullRequest: { number: number; url: string; branch: string; title: string; headSha: string; reviewComments: number } | null;
+  pullRequest: {
+    number: number;
+    url: string;
+    branch: string;
+    title: string;
+    headSha: string;
+    reviewComments: number;
+  } | null;
   checkRun: { id: number; conclusion: string } | null;
   costUsd: number | null;
   promptTokens: number;

@@ -1,0 +1,173 @@
+/**
+ * Best of N: which candidate becomes the pull request, or why none does (method.md section 8, issue A item 7).
+ * Raw rewards order candidates; while uncalibrated they never refuse one: abstention rests on evidence only.
+ */
+import { consensus } from "./consensus.ts";
+
+/** Rules that a repository can configure. `consensus` is consensus, then reward. */
+export const SELECT_RULES = ["consensus", "prm-mean"] as const;
+export type SelectRule = (typeof SELECT_RULES)[number];
+
+/** What running the repository's tests said of one candidate against base. */
+export type TestEvidence = { broke: string[]; fixed: string[] };
+
+/** One surviving candidate. Nothing here may come from a private verdict. */
+export type Contender = {
+  index: number;
+  /** Aggregate of its step rewards in [0,1]; null = could not be scored, ranks last. */
+  score: number | null;
+  /** Rendered steps joined: what consensus compares. */
+  text: string;
+  /** How many samples were exactly this one, itself included. */
+  multiplicity: number;
+  /** `path::qualified name` of every function that it changes or adds. */
+  touches: string[];
+  /** Null when no tests ran on it. */
+  tests: TestEvidence | null;
+};
+
+export type Ranked = { index: number; consensus: number; score: number | null; fixed: number };
+
+export type Selection =
+  | { selected: number; ranking: Ranked[]; rule: SelectRule; reason: string; abstention: null }
+  | {
+      selected: null;
+      ranking: Ranked[];
+      rule: SelectRule;
+      reason: null;
+      abstention: { reason: string; help: string[] };
+    };
+
+export type SelectOptions = {
+  rule: SelectRule;
+  /** Seed of the run: ties break at random, but the same way on a replay. */
+  seed: number;
+  /** How many candidates were asked for. */
+  sampled: number;
+  /** Why the others did not survive, most frequent first. */
+  rejections: string[];
+  /** `path` or `path::name` that count as named by the issue (with callers and callees); null when it names nothing. */
+  named: ReadonlySet<string> | null;
+};
+
+/** Orders survivors: fixed tests first, then the rule, then the seed. Deterministic for equal arguments. */
+export function rank(contenders: readonly Contender[], rule: SelectRule, seed: number): Ranked[] {
+  const agreement = consensus(
+    contenders.map((one) => one.text),
+    contenders.map((one) => one.multiplicity),
+  );
+  const rows = contenders.map((one, i) => ({
+    index: one.index,
+    consensus: agreement[i]!,
+    score: one.score,
+    fixed: one.tests?.fixed.length ?? 0,
+    tie: seededFraction(seed, one.index),
+  }));
+  const byScore = (a: Ranked, b: Ranked) => (b.score ?? -1) - (a.score ?? -1);
+  const byConsensus = (a: Ranked, b: Ranked) =>
+    Math.abs(b.consensus - a.consensus) < 1e-12 ? 0 : b.consensus - a.consensus;
+  const byRule = rule === "prm-mean" ? [byScore] : [byConsensus, byScore];
+  rows.sort((a, b) => {
+    if (a.fixed !== b.fixed) return b.fixed - a.fixed;
+    // A candidate without a score ranks last under every rule (rulings 5).
+    if ((a.score === null) !== (b.score === null)) return a.score === null ? 1 : -1;
+    for (const compare of byRule) {
+      const order = compare(a, b);
+      if (order !== 0) return order;
+    }
+    return a.tie - b.tie;
+  });
+  return rows.map(({ tie: _, ...row }) => row);
+}
+
+/** The chosen candidate with the reason, or an abstention that says what would help. */
+export function select(contenders: readonly Contender[], options: SelectOptions): Selection {
+  const abstain = (ranking: Ranked[], reason: string, help: string[]): Selection => ({
+    selected: null,
+    ranking,
+    rule: options.rule,
+    reason: null,
+    abstention: { reason, help },
+  });
+  if (contenders.length === 0) {
+    const why = options.rejections.slice(0, 3).join("; ");
+    return abstain([], `none of the ${options.sampled} candidates survived screening${why ? ` (${why})` : ""}`, [
+      "name the function or file that is wrong, or paste the traceback",
+      "give an example of the input, what happens and what should happen",
+    ]);
+  }
+  const whole = contenders.filter((one) => (one.tests?.broke.length ?? 0) === 0);
+  if (whole.length === 0) {
+    const broken = [...new Set(contenders.flatMap((one) => one.tests?.broke ?? []))].slice(0, 3).join(", ");
+    return abstain(
+      rank(contenders, options.rule, options.seed),
+      `every surviving candidate breaks a test that passes on the base branch (${broken})`,
+      ["say whether those tests describe the behaviour that you want to keep"],
+    );
+  }
+  const ranking = rank(whole, options.rule, options.seed);
+  const fixes = ranking[0]!.fixed > 0;
+  if (!fixes && options.sampled > 1 && !twoAgree(whole)) {
+    return abstain(
+      ranking,
+      `no two of the ${whole.length} surviving candidates change the same function, so nothing but chance speaks for one of them`,
+      [
+        "name the function or file that is wrong, or paste the traceback",
+        "add a failing test, or an example of input and expected output",
+      ],
+    );
+  }
+  const best = whole.find((one) => one.index === ranking[0]!.index)!;
+  if (!fixes && options.named && !best.touches.some((touch) => isNamed(touch, options.named!))) {
+    return abstain(ranking, "the best candidate touches nothing that the issue names", [
+      "say in which function or file you expect the change",
+    ]);
+  }
+  return {
+    selected: best.index,
+    ranking,
+    rule: options.rule,
+    reason: reasonFor(ranking, whole.length, options.rule),
+    abstention: null,
+  };
+}
+
+/** Two samples agree when they change a function in common; a candidate sampled twice agrees with itself. */
+function twoAgree(contenders: readonly Contender[]): boolean {
+  const seen = new Set<string>();
+  for (const one of contenders) {
+    if (one.multiplicity > 1) return true;
+    for (const touch of new Set(one.touches)) {
+      if (seen.has(touch)) return true;
+      seen.add(touch);
+    }
+  }
+  return false;
+}
+
+function isNamed(touch: string, named: ReadonlySet<string>): boolean {
+  return named.has(touch) || named.has(touch.slice(0, touch.indexOf("::")));
+}
+
+function reasonFor(ranking: readonly Ranked[], survivors: number, rule: SelectRule): string {
+  const [best, next] = ranking;
+  if (!next) return "the only candidate that survived screening";
+  if (best!.fixed > next.fixed)
+    return `it makes ${best!.fixed} failing ${best!.fixed === 1 ? "test" : "tests"} pass; the runner-up ${next.fixed}`;
+  const score = `mean step reward ${format(best!.score)} against ${format(next.score)} of the runner-up`;
+  if (rule === "prm-mean") return score;
+  return `closest to the other candidates (consensus ${format(best!.consensus)} against ${format(next.consensus)} of the runner-up, ${survivors} survivors); ${score}`;
+}
+
+function format(value: number | null): string {
+  return value === null ? "none" : value.toFixed(2);
+}
+
+/** A fraction in [0,1) that depends on the seed and the candidate alone (splitmix32). */
+export function seededFraction(seed: number, index: number): number {
+  let z = (seed ^ Math.imul(index + 1, 0x9e3779b9)) >>> 0;
+  z = (z + 0x9e3779b9) >>> 0;
+  z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+  z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+  return ((z ^ (z >>> 15)) >>> 0) / 4294967296;
+}

@@ -1,0 +1,119 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { consensus, similarity, trigrams } from "../../src/domain/consensus.ts";
+import { type Contender, rank, select } from "../../src/domain/select.ts";
+
+const contender = (index: number, change: Partial<Contender> = {}): Contender => ({
+  index,
+  score: 0.5,
+  text: "return a + b",
+  multiplicity: 1,
+  touches: ["pkg/a.py::f"],
+  tests: null,
+  ...change,
+});
+const options = { rule: "consensus", seed: 7, sampled: 4, rejections: [], named: null } as const;
+
+describe("consensus", () => {
+  it("names the medoid, not the longest or the first", () => {
+    const texts = ["x = y * 3 ; return x", "return a + b", "return a + b  # sum", "return a + c"];
+    const values = consensus(texts);
+    expect(values.indexOf(Math.max(...values))).toBe(1);
+  });
+
+  it("is 1 for identical texts and for one alone, 0 without a shared trigram", () => {
+    expect(consensus(["a b c d", "a b c d"])).toEqual([1, 1]);
+    expect(consensus(["a b c d"])).toEqual([1]);
+    expect(consensus(["a b c", "x y z"])).toEqual([0, 0]);
+  });
+
+  it("counts a repeated sample like the same text given twice", () => {
+    fc.assert(
+      fc.property(fc.array(fc.stringMatching(/^[abc ]{0,12}$/), { minLength: 2, maxLength: 5 }), (texts) => {
+        const doubled = consensus([texts[0]!, ...texts]);
+        const weighted = consensus(
+          texts,
+          texts.map((_, i) => (i === 0 ? 2 : 1)),
+        );
+        expect(weighted[0]).toBeCloseTo(doubled[0]!, 12);
+        expect(weighted[1]).toBeCloseTo(doubled[2]!, 12);
+      }),
+    );
+  });
+
+  it("has a similarity that is symmetric and does not see white space", () => {
+    expect(similarity(trigrams("f(a,  b)"), trigrams("f(a,\n b)"))).toBe(1);
+    expect(similarity(trigrams("a b c d"), trigrams("b c d e"))).toBe(
+      similarity(trigrams("b c d e"), trigrams("a b c d")),
+    );
+    expect(similarity(trigrams("a b c d"), trigrams("b c d e"))).toBeCloseTo(1 / 3, 12);
+  });
+});
+
+describe("select", () => {
+  it("prefers the crowd under consensus and the reward under prm-mean", () => {
+    const crowd = [contender(0), contender(1), contender(2, { text: "return max ( a , b )", score: 0.9 })];
+    expect([0, 1]).toContain(select(crowd, options).selected);
+    expect(select(crowd, { ...options, rule: "prm-mean" }).selected).toBe(2);
+  });
+
+  it("lets the reward decide between equal consensus", () => {
+    expect(select([contender(0, { score: 0.4 }), contender(1, { score: 0.6 })], options).selected).toBe(1);
+  });
+
+  it("puts a fixed failing test before every reward and drops what breaks a test", () => {
+    const fixed = contender(2, { score: 0.1, text: "z", tests: { broke: [], fixed: ["t::a"] } });
+    const broken = contender(3, { score: 0.99, tests: { broke: ["t::b"], fixed: ["t::a", "t::c"] } });
+    const picked = select([contender(0, { tests: { broke: [], fixed: [] } }), fixed, broken], options);
+    expect(picked.selected).toBe(2);
+    expect(picked.ranking.map((row) => row.index)).not.toContain(3);
+  });
+
+  it("ranks a candidate without a score last", () => {
+    expect(
+      rank([contender(0, { score: null }), contender(1, { text: "q", score: 0 })], "consensus", 1).at(-1)?.index,
+    ).toBe(0);
+  });
+
+  it("abstains when nothing survives, all break a test, none agree, or nothing named is touched", () => {
+    const reasons = [
+      select([], { ...options, rejections: ["does not parse"] }),
+      select([contender(0, { tests: { broke: ["t::a"], fixed: [] } })], options),
+      select([contender(0, { touches: ["a.py::f"] }), contender(1, { touches: ["a.py::g"] })], options),
+      select([contender(0), contender(1)], { ...options, named: new Set(["pkg/b.py"]) }),
+    ].map((selection) => selection.abstention?.reason ?? "selected");
+    expect(reasons[0]).toContain("does not parse");
+    expect(reasons[1]).toContain("t::a");
+    expect(reasons[2]).toContain("no two");
+    expect(reasons[3]).toContain("nothing that the issue names");
+  });
+
+  it("does not abstain for want of agreement when one sample was asked for, or a sample came twice", () => {
+    expect(select([contender(0)], { ...options, sampled: 1 }).selected).toBe(0);
+    expect(
+      select([contender(0, { multiplicity: 2 }), contender(1, { touches: ["a.py::g"] })], options).abstention,
+    ).toBeNull();
+  });
+
+  it("accepts a change in a file that the issue names", () => {
+    expect(select([contender(0), contender(1)], { ...options, named: new Set(["pkg/a.py"]) }).abstention).toBeNull();
+  });
+
+  it("never refuses on a raw reward, however low", () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), (a, b) => {
+        expect(select([contender(0, { score: a }), contender(1, { score: b })], options).selected).not.toBeNull();
+      }),
+    );
+  });
+
+  it("breaks ties by the seed: the same seed the same way, different seeds both ways, whatever the order given", () => {
+    const pick = (seed: number, order: number[]) =>
+      select(
+        order.map((index) => contender(index)),
+        { ...options, seed },
+      ).selected;
+    expect(pick(1, [0, 1, 2])).toBe(pick(1, [2, 0, 1]));
+    expect(new Set(Array.from({ length: 50 }, (_, seed) => pick(seed, [0, 1]))).size).toBe(2);
+  });
+});
