@@ -1,5 +1,6 @@
 /** One attempt to solve one issue, its jobs and its effects (method.md section 2, security.md section 5). Types only. */
 import type { Candidate } from "./candidate.ts";
+import type { TestsReport } from "./evidence.ts";
 import type { ModelInfo } from "./model.ts";
 
 /** `queued` … `publishing` are live; the last four are terminal. */
@@ -56,7 +57,7 @@ export type Run = {
   promptTokens: number;
   completionTokens: number;
   /** Evidence of repository tests; null while nothing ran. */
-  tests: unknown;
+  tests: TestsReport | null;
   createdAt: string;
   updatedAt: string;
   finishedAt: string | null;
