@@ -3,6 +3,7 @@
  * adapter and every fake to it.
  */
 import type { SamplingFacts, Verdict } from "./domain/candidate.ts";
+import type { CandidateSetProblem, TrainingRow } from "./domain/dataset.ts";
 import type { Language, Outline } from "./domain/function-step.ts";
 import type {
   JudgeInputs,
@@ -292,11 +293,17 @@ export interface JobStore {
   complete(job: Job): Promise<void>;
   /** Back in the queue after `delaySeconds`; after `maxAttempts` it is dead. Says which. */
   retry(job: Job, error: { code: string; message: string }, delaySeconds: number): Promise<"queued" | "dead">;
+  /** Gives a claimed job back for anybody to claim at once; the attempt does not count. */
+  release(job: Job): Promise<void>;
   /** No further attempt. */
   bury(job: Job, error: { code: string; message: string }): Promise<void>;
   /** Asks a live job to stop; the holder sees it at its next heartbeat. */
   requestCancel(dedupeKey: string): Promise<boolean>;
   isCancelRequested(job: Job): Promise<boolean>;
+  job(id: string): Promise<Job | null>;
+  /** Queues a dead job again with all its attempts; when a live job has its dedupe key, that one. Null: no such dead job. */
+  revive(id: string): Promise<Job | null>;
+  /** Newest first, 100 unless told. */
   list(filter?: { state?: Job["state"]; limit?: number }): Promise<Job[]>;
   counts(): Promise<Record<Job["state"], number>>;
 }
@@ -310,18 +317,41 @@ export interface RunStore {
   run(id: string): Promise<Run | null>;
   latestRun(repositoryId: number, issueNumber: number): Promise<Run | null>;
   listRuns(limit: number): Promise<Run[]>;
-  /** Merges the given fields. Fenced by the job that works on the run. */
+  /**
+   * Merges the given fields. `fence` is that of the running job that works on the run, 0 for a run that no job works on (a
+   * local solve). The highest fence that has written owns the run: lower ones get `FENCED`.
+   */
   saveRun(id: string, change: Partial<Omit<Run, "id">>, fence: number): Promise<Run>;
   saveCandidate(candidate: RunCandidate, fence: number): Promise<void>;
   candidates(runId: string): Promise<RunCandidate[]>;
   addEvent(event: Omit<RunEvent, "seq">): Promise<void>;
   events(runId: string): Promise<RunEvent[]>;
-  /** Every remote write: planned → sent → confirmed(remoteId), unique on (run, kind, key). */
+  /** Every remote write: planned → sent → confirmed(remoteId), unique on (run, kind, key). Saving an earlier or equal state changes nothing. */
   effect(runId: string, kind: string, key: string): Promise<Effect | null>;
   saveEffect(effect: Effect & { state: EffectState }, fence: number): Promise<void>;
   effects(runId: string): Promise<Effect[]>;
   /** LLM money spent since an instant, for one repository or all. */
   spentUsd(since: Date, repositoryId: number | null): Promise<number>;
+  /** Runs, candidates, events, effects and waiting jobs of an installation (rulings 31). */
+  deleteInstallation(installationId: number): Promise<void>;
+  /** Retention: of runs finished before the instant only hashes, states and costs stay. Says how many it cut. */
+  expireBefore(instant: Date): Promise<number>;
+}
+
+// ---------------------------------------------------------------- Files
+
+export type WrittenFile = { path: string; sha256: string; bytes: number; rows: number };
+
+/**
+ * Files of rows, gzip by name. A row is checked when it is read (`BAD_INPUT` names file, line and field); a file is
+ * complete or absent when it is written, and the same rows give the same bytes. Unreadable: `FILE_UNREADABLE`.
+ */
+export interface Files {
+  text(path: string): Promise<string>;
+  candidateSet(path: string): AsyncIterable<CandidateSetProblem>;
+  trainingRows(path: string): AsyncIterable<TrainingRow>;
+  writeRows(path: string, rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<WrittenFile>;
+  writeText(path: string, text: string): Promise<WrittenFile>;
 }
 
 // ---------------------------------------------------------------- Clock, Log

@@ -20,6 +20,8 @@ export type ScoredRow = {
   /** One per completion, in [0,1], or null with the reason at the same index. */
   rewards: (number | null)[];
   reasons: (string | null)[];
+  /** Length of each completion in tokens, its step token not counted: the weights of the `weighted` aggregation. */
+  tokens: number[];
   /** Tokens of the statement's middle that were dropped. */
   truncatedTokens: number;
   windowed: boolean;

@@ -1,17 +1,27 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { encode, MIN_PROMPT_TOKENS, pieces, stepTokens } from "../../src/domain/encode.ts";
+import { type Encoded, encode, MIN_PROMPT_TOKENS, pieces, stepTokens } from "../../src/domain/encode.ts";
+
+type IdsVector = {
+  name: string;
+  prompt: number[];
+  completions: number[][];
+  stepId: number;
+  maxTokens: number;
+  expected: Encoded | null;
+};
+type PiecesVector = { text: string; pieces: string[] };
 
 const vectors = (name: string) =>
   JSON.parse(readFileSync(new URL(`../vectors/encode/${name}.json`, import.meta.url), "utf8"));
 
 describe("encode rule v1", () => {
-  test.each(vectors("ids"))("ids: $name", ({ prompt, completions, stepId, maxTokens, expected }) => {
+  test.each<IdsVector>(vectors("ids"))("ids: $name", ({ prompt, completions, stepId, maxTokens, expected }) => {
     expect(encode(prompt, completions, stepId, maxTokens)).toEqual(expected);
   });
 
-  test.each(vectors("pieces"))("pieces of $text", ({ text, pieces: expected }) => {
+  test.each<PiecesVector>(vectors("pieces"))("pieces of $text", ({ text, pieces: expected }) => {
     expect(pieces(text)).toEqual(expected);
   });
 
