@@ -1,0 +1,35 @@
+/** The stores on one database. */
+import { idSource } from "../../domain/ids.ts";
+import type { JobStore, RunStore } from "../../ports.ts";
+import { createJobStore } from "./job-store.ts";
+import { migrate } from "./migrate.ts";
+import { createRunStore } from "./run-store.ts";
+import { openSqlite } from "./sqlite.ts";
+
+export type Database = { jobs: JobStore; runs: RunStore; close(): Promise<void> };
+
+/**
+ * Opens, or creates, and migrates the SQLite file at `path` (`:memory:` for one that dies with the process).
+ * Throws `DATABASE_UNUSABLE` or `DATABASE_BUSY` with the cure. `random(n)` gives n random bytes for ids.
+ */
+export async function openDatabase(options: {
+  path: string;
+  now: () => Date;
+  random: (bytes: number) => Uint8Array;
+  /** How long a statement waits for another process's lock. */
+  busyMilliseconds?: number;
+}): Promise<Database> {
+  const sql = await openSqlite(options.path, options.busyMilliseconds);
+  try {
+    await migrate(sql, options.path, options.now);
+  } catch (error) {
+    await sql.close();
+    throw error;
+  }
+  const newId = idSource(options.now, options.random);
+  return {
+    jobs: createJobStore(sql, options.now, newId),
+    runs: createRunStore(sql, options.now, newId),
+    close: () => sql.close(),
+  };
+}
