@@ -1,0 +1,98 @@
+import { readFileSync } from "node:fs";
+import { extname, resolve } from "node:path";
+import type { Command } from "commander";
+import { FunprmError } from "../../domain/errors.ts";
+import type { Language, SegmentedFile } from "../../domain/function-step.ts";
+import { decodeSource, segment } from "../../domain/segment.ts";
+import type { Syntax } from "../../ports.ts";
+import type { CommandContext } from "../context.ts";
+
+const LANGUAGES: readonly Language[] = ["python"];
+/** Extensions of other languages are refused rather than read as Python. */
+const PYTHON_EXTENSIONS = new Set(["", ".py", ".pyi", ".pyw", ".txt"]);
+
+/** `steps FILE…`: the function steps of each file (contracts.md). */
+export function addStepsCommand(
+  program: Command,
+  context: CommandContext,
+  open: { syntax: () => Promise<Syntax> },
+): void {
+  program
+    .command("steps")
+    .description("split programs into function steps")
+    .argument("<file...>", "source files")
+    .option("--language <name>", `language of the files (${LANGUAGES.join(", ")}); default: by extension`)
+    .option("--json", "print JSON")
+    .action(async (paths: string[], options: { language?: string; json?: boolean }) => {
+      const language = options.language;
+      const files = paths.map((path) => ({
+        path,
+        language: languageOf(path, language),
+        bytes: readSource(context.cwd, path),
+      }));
+      const syntax = await open.syntax();
+      const results = files.map(({ path, language, bytes }) => {
+        const source = decodeSource(bytes);
+        return { path, file: segment(source, syntax.outline(source.text, language), path) };
+      });
+      context.stdout(
+        options.json === true ? `${JSON.stringify({ files: results.map(toJson) })}\n` : results.map(toText).join("\n"),
+      );
+    });
+}
+
+function languageOf(path: string, asked: string | undefined): Language {
+  if (asked !== undefined) {
+    const language = LANGUAGES.find((known) => known === asked);
+    if (language === undefined)
+      throw new FunprmError("BAD_USAGE", `--language ${asked} is not supported: use one of ${LANGUAGES.join(", ")}`);
+    return language;
+  }
+  if (!PYTHON_EXTENSIONS.has(extname(path).toLowerCase()))
+    throw new FunprmError(
+      "BAD_INPUT",
+      `${path}: no language for ${extname(path)} files; if it is Python, add --language python`,
+    );
+  return "python";
+}
+
+function readSource(cwd: string, path: string): Uint8Array {
+  try {
+    return readFileSync(resolve(cwd, path));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const reason =
+      code === "ENOENT" ? "no such file" : code === "EISDIR" ? "is a folder, name its files" : String(code);
+    throw new FunprmError("FILE_UNREADABLE", `${path}: ${reason}`);
+  }
+}
+
+function toJson({ path, file }: { path: string; file: SegmentedFile }) {
+  return {
+    path,
+    language: file.language,
+    parsed: file.parsed,
+    bytes: file.bytes,
+    steps: file.steps.map((step) => ({
+      index: step.index,
+      name: step.name,
+      simpleName: step.simpleName,
+      qualifiedName: step.name,
+      kind: step.kind,
+      startLine: step.startLine,
+      endLine: step.endLine,
+      startByte: step.startByte,
+      endByte: step.endByte,
+      docstring: step.docstring,
+    })),
+  };
+}
+
+function toText({ path, file }: { path: string; file: SegmentedFile }): string {
+  const lines = file.steps.map(
+    (step) =>
+      `  ${step.index}  ${step.name}  ${step.kind}  lines ${step.startLine}-${step.endLine}  bytes ${step.startByte}-${step.endByte}${step.docstring ? "  docstring" : ""}`,
+  );
+  const count = file.steps.length === 1 ? "1 step" : `${file.steps.length} steps`;
+  return `${path}: ${count}, ${file.bytes} bytes${file.parsed ? "" : ", does not parse"}\n${lines.join("\n")}\n`;
+}

@@ -1,0 +1,38 @@
+import { Command, CommanderError } from "commander";
+import { createSyntax } from "../adapters/tree-sitter/create-syntax.ts";
+import { invocationFolder } from "../config/env.ts";
+import { FunprmError } from "../domain/errors.ts";
+import { addStepsCommand } from "./commands/steps.ts";
+import type { CommandContext } from "./context.ts";
+
+/** Runs one command. Exit code: 0 done, 1 the work failed, 2 bad usage or bad input. */
+export async function main(args: string[]): Promise<number> {
+  const context: CommandContext = {
+    cwd: invocationFolder(),
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    isTerminal: process.stderr.isTTY === true,
+  };
+  const program = new Command("funprm")
+    .description("A GitHub App that turns a labelled issue into a pull request it can vouch for, function by function.")
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  addStepsCommand(program, context, { syntax: () => createSyntax() });
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    return report(error, context);
+  }
+}
+
+/** One line on stderr, never a stack trace. */
+function report(error: unknown, context: CommandContext): number {
+  // Help and version end this way too, with exit code 0.
+  if (error instanceof CommanderError && error.exitCode === 0) return 0;
+  const text = error instanceof Error ? error.message : String(error);
+  const line = text.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
+  context.stderr(`funprm: ${line}\n`);
+  if (error instanceof CommanderError) return 2;
+  return error instanceof FunprmError && error.kind === "user" ? 2 : 1;
+}
