@@ -1,9 +1,17 @@
+import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
+import { createFiles } from "../adapters/files/files.ts";
+import { openRewardModel } from "../adapters/onnx/reward-model.ts";
 import { createSyntax } from "../adapters/tree-sitter/create-syntax.ts";
 import { invocationFolder } from "../config/env.ts";
 import { FunprmError } from "../domain/errors.ts";
+import { addDatasetCommand } from "./commands/dataset.ts";
+import { addScoreCommand } from "./commands/score.ts";
 import { addStepsCommand } from "./commands/steps.ts";
 import type { CommandContext } from "./context.ts";
+
+/** The bundle that ships with funprm. */
+const EMBEDDED_MODEL = fileURLToPath(new URL("../../models/funprm-mini", import.meta.url));
 
 /** Runs one command. Exit code: 0 done, 1 the work failed, 2 bad usage or bad input. */
 export async function main(args: string[]): Promise<number> {
@@ -18,6 +26,11 @@ export async function main(args: string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
   addStepsCommand(program, context, { syntax: () => createSyntax() });
+  addScoreCommand(program, context, {
+    syntax: () => createSyntax(),
+    rewardModel: (folder) => openRewardModel(folder ?? EMBEDDED_MODEL),
+  });
+  addDatasetCommand(program, context, { syntax: () => createSyntax(), files: createFiles });
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;

@@ -1,15 +1,9 @@
-import { readFileSync } from "node:fs";
-import { extname, resolve } from "node:path";
 import type { Command } from "commander";
-import { FunprmError } from "../../domain/errors.ts";
-import type { Language, SegmentedFile } from "../../domain/function-step.ts";
+import type { SegmentedFile } from "../../domain/function-step.ts";
 import { decodeSource, segment } from "../../domain/segment.ts";
 import type { Syntax } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
-
-const LANGUAGES: readonly Language[] = ["python"];
-/** Extensions of other languages are refused rather than read as Python. */
-const PYTHON_EXTENSIONS = new Set(["", ".py", ".pyi", ".pyw", ".txt"]);
+import { LANGUAGES, languageOf, readSource } from "../source-files.ts";
 
 /** `steps FILE…`: the function steps of each file (contracts.md). */
 export function addStepsCommand(
@@ -39,32 +33,6 @@ export function addStepsCommand(
         options.json === true ? `${JSON.stringify({ files: results.map(toJson) })}\n` : results.map(toText).join("\n"),
       );
     });
-}
-
-function languageOf(path: string, asked: string | undefined): Language {
-  if (asked !== undefined) {
-    const language = LANGUAGES.find((known) => known === asked);
-    if (language === undefined)
-      throw new FunprmError("BAD_USAGE", `--language ${asked} is not supported: use one of ${LANGUAGES.join(", ")}`);
-    return language;
-  }
-  if (!PYTHON_EXTENSIONS.has(extname(path).toLowerCase()))
-    throw new FunprmError(
-      "BAD_INPUT",
-      `${path}: no language for ${extname(path)} files; if it is Python, add --language python`,
-    );
-  return "python";
-}
-
-function readSource(cwd: string, path: string): Uint8Array {
-  try {
-    return readFileSync(resolve(cwd, path));
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const reason =
-      code === "ENOENT" ? "no such file" : code === "EISDIR" ? "is a folder, name its files" : String(code);
-    throw new FunprmError("FILE_UNREADABLE", `${path}: ${reason}`);
-  }
 }
 
 function toJson({ path, file }: { path: string; file: SegmentedFile }) {
