@@ -130,7 +130,8 @@ async function writeAtomically(
     await handle.sync().finally(() => handle.close());
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // The folder itself may be what cannot be used: then there is nothing to remove.
+    await rm(temporary, { force: true }).catch(() => {});
     if (error instanceof FunprmError) throw error;
     throw new FunprmError(
       "FILE_UNREADABLE",
