@@ -6,8 +6,7 @@ import type { FunctionStep, Outline, SegmentedFile, Span } from "./function-step
 
 export const RENDER_VERSION = "v1";
 /** `v1-nodoc` also cuts the docstrings of functions: ablations only. */
-export const RENDER_VERSIONS = [RENDER_VERSION, "v1-nodoc"] as const;
-export type RenderVersion = (typeof RENDER_VERSIONS)[number];
+export type RenderVersion = typeof RENDER_VERSION | "v1-nodoc";
 
 /**
  * `context`: signatures of functions that the chain calls or that call it, which are never steps themselves (method.md

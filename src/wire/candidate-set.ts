@@ -40,5 +40,3 @@ export const candidateSetRowSchema = z.object({
     }),
   ),
 });
-
-export type CandidateSetRow = z.infer<typeof candidateSetRowSchema>;

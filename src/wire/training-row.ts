@@ -24,5 +24,3 @@ export const trainingRowSchema = z
     (row) => [row.labels, row.own, row.counts, row.source].every((column) => column.length === row.completions.length),
     "labels, own, counts and source have one entry per completion",
   );
-
-export type TrainingRowWire = z.infer<typeof trainingRowSchema>;

@@ -6,11 +6,17 @@ import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
-import type { z } from "zod";
 import { FunprmError } from "../../domain/errors.ts";
 import type { Files, WrittenFile } from "../../ports.ts";
 import { candidateSetRowSchema } from "../../wire/candidate-set.ts";
 import { trainingRowSchema } from "../../wire/training-row.ts";
+
+/** What of a `wire` schema is used here: this folder's one outside thing is the disk. */
+type RowSchema<T> = {
+  safeParse(
+    value: unknown,
+  ): { success: true; data: T } | { success: false; error: { issues: { path: PropertyKey[]; message: string }[] } };
+};
 
 export function createFiles(): Files {
   return {
@@ -31,7 +37,7 @@ async function readText(path: string): Promise<string> {
 }
 
 /** Rows of JSONL, gzip by name, checked one by one. Empty lines are skipped. */
-async function* checkedRows<S extends z.ZodType>(path: string, schema: S): AsyncGenerator<z.output<S>> {
+async function* checkedRows<T>(path: string, schema: RowSchema<T>): AsyncGenerator<T> {
   let number = 0;
   for await (const line of lines(path)) {
     number += 1;
