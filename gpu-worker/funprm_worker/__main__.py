@@ -1,0 +1,53 @@
+"""`funprm-worker COMMAND`. Exit 0 done, 1 the work failed, 2 bad usage or bad input (one line)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from funprm_worker.errors import WorkerError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="funprm-worker")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("train", "run or resume a training"), ("export", "measure the best checkpoint and write its bundle")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--config", type=Path, required=True)
+        if name == "export":
+            command.add_argument("--name", default="funprm-mini")
+            command.add_argument("--version", default="0.1.0")
+            command.add_argument("--out", type=Path, required=True)
+    tiny = commands.add_parser("make-tiny", help="write the test bundle and the shared vectors")
+    tiny.add_argument("--repository", type=Path, required=True)
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "make-tiny":
+            from funprm_worker.tiny import make_tiny
+
+            make_tiny(arguments.repository)
+            return
+        from funprm_worker.config import read_config
+
+        config = read_config(arguments.config)
+
+        def report(text: str) -> None:
+            print(text, file=sys.stderr, flush=True)
+
+        if arguments.command == "train":
+            from funprm_worker.train import train
+
+            train(config, report)
+        else:
+            from funprm_worker.export import export
+
+            export(config, arguments.name, arguments.version, arguments.out, report)
+    except WorkerError as problem:
+        print(f"funprm-worker: {problem.message}", file=sys.stderr)
+        sys.exit(1 if problem.code == "training_failed" else 2)
+    except KeyboardInterrupt:
+        print("funprm-worker: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

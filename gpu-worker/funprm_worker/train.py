@@ -1,0 +1,333 @@
+"""Trains the reward model: next-token pretraining, then step rewards. One command, stopped and resumed bit for bit on CPU.
+
+Not here: the correction of noisy labels (method.md section 7); labels are used as they stand, `broadcast` with less weight.
+"""
+
+import json
+import math
+import random
+import sys
+import sysconfig
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from funprm_worker.config import Config
+from funprm_worker.encode import Encoder, assemble
+from funprm_worker.errors import WorkerError
+from funprm_worker.evaluate import solution_figures
+from funprm_worker.model import RewardModel, load_model, save_model, small_config
+from funprm_worker.rows import Row, assert_disjoint, read_rows
+from funprm_worker.tokenizer import train_tokenizer
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """Token ids of a row with its targets: one label and weight per step token (weight 0 = no loss)."""
+
+    row: Row
+    ids: list[int]
+    ends: list[int]
+    labels: list[float]
+    weights: list[float]
+
+
+def encode_rows(rows: list[Row], encoder: Encoder, max_tokens: int, broadcast: float) -> list[EncodedRow]:
+    """Rows that fit the context; the others are counted on stderr and left out (they are windowed when served)."""
+    prompts: dict[str, list[int]] = {}
+    encoded: list[EncodedRow] = []
+    left_out = 0
+    for row in rows:
+        if row.prompt not in prompts:
+            prompts[row.prompt] = encoder.ids(row.prompt)
+        try:
+            parts = assemble(prompts[row.prompt], [encoder.ids(c) for c in row.completions], encoder.step_id, max_tokens)
+        except WorkerError:
+            left_out += 1
+            continue
+        weights = []
+        for k, label in enumerate(row.labels):
+            source = 0.0 if label is None else row.weight * (broadcast if row.source[k] == "broadcast" else 1.0)
+            # A chain of many steps must not weigh more than a chain of one.
+            weights.append(source / len(row.labels))
+        encoded.append(EncodedRow(row, parts.ids, parts.step_positions, [label or 0.0 for label in row.labels], weights))
+    if left_out:
+        print(f"{left_out} of {len(rows)} rows are longer than {max_tokens} tokens and left out", file=sys.stderr)
+    return encoded
+
+
+def clusters_of(rows: list[Row], per_side: int, seed: int) -> list[list[Row]]:
+    """Rows of one (group, pool), at most `per_side` passing and failing; the empty prefix goes with them."""
+    members: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        members[row.group, row.pool].append(row)
+    rng = random.Random(seed)
+    clusters = []
+    for key in sorted(members):
+        by_side: dict[Any, list[Row]] = defaultdict(list)
+        for row in members[key]:
+            by_side["empty" if row.empty_prefix else row.verdict].append(row)
+        taken: list[Row] = []
+        for side, limit in ((1, per_side), (0, per_side), ("empty", 1), (None, 1)):
+            # Chains of several functions first: they carry the step labels.
+            pool = sorted(by_side[side], key=lambda row: (-min(2, len(row.completions)), rng.random()))
+            taken += pool[:limit]
+        clusters.append(taken)
+    return clusters
+
+
+def pad(rows: list[list[int]], pad_id: int) -> Tensor:
+    width = max(len(ids) for ids in rows)
+    return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in rows], dtype=torch.int64)
+
+
+def hidden_states(model: RewardModel, ids: Tensor) -> Tensor:
+    hidden: Tensor = model.backbone(input_ids=ids, use_cache=False).last_hidden_state
+    return hidden
+
+
+def language_loss(model: RewardModel, hidden: Tensor, ids: Tensor, pad_id: int) -> Tensor:
+    """Next-token cross entropy with tied embeddings; padding does not count."""
+    logits = hidden[:, :-1] @ model.backbone.get_input_embeddings().weight.T
+    loss: Tensor = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=pad_id)
+    return loss
+
+
+def reward_loss(model: RewardModel, batch: list[EncodedRow], pad_id: int, pairwise: float, language: float) -> Tensor:
+    """Weighted BCE on soft step labels, the pairwise term on final logits inside one (group, pool), the language term."""
+    ids = pad([one.ids for one in batch], pad_id)
+    hidden = hidden_states(model, ids)
+    logits = model.head(hidden).squeeze(-1)
+    at = [(i, end) for i, one in enumerate(batch) for end in one.ends]
+    flat = logits[[i for i, _ in at], [end for _, end in at]]
+    labels = torch.tensor([label for one in batch for label in one.labels])
+    weights = torch.tensor([weight for one in batch for weight in one.weights])
+    loss = functional.binary_cross_entropy_with_logits(flat, labels, weights, reduction="sum") / max(1e-9, float(weights.sum()))
+    sides: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for i, one in enumerate(batch):
+        if one.row.verdict is not None:
+            sides[one.row.group, one.row.pool][one.row.verdict].append(i)
+    gaps = []
+    for failing, passing in sides.values():
+        for p in passing:
+            for f in failing:
+                gaps.append(logits[p, batch[p].ends].mean() - logits[f, batch[f].ends].mean())
+    if gaps and pairwise:
+        loss = loss + pairwise * functional.softplus(-torch.stack(gaps)).mean()
+    if language:
+        loss = loss + language * language_loss(model, hidden, ids, pad_id)
+    return loss
+
+
+@torch.no_grad()
+def step_rewards(model: RewardModel, rows: list[EncodedRow], pad_id: int, tokens: int = 16384) -> list[list[float]]:
+    """Rewards of every row in the order given; batches by padded tokens."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    out: list[list[float]] = [[] for _ in rows]
+    batch: list[int] = []
+    model.eval()
+
+    def flush() -> None:
+        if batch:
+            logits = model(pad([rows[i].ids for i in batch], pad_id))
+            for k, i in enumerate(batch):
+                out[i] = torch.sigmoid(logits[k, rows[i].ends]).tolist()
+            batch.clear()
+
+    for i in order:
+        if batch and len(rows[i].ids) * (len(batch) + 1) > tokens:
+            flush()
+        batch.append(i)
+    flush()
+    return out
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def standard_library_texts() -> Iterator[str]:
+    """Python sources of the machine's standard library (PSF licence), tests and vendored packages left out."""
+    root = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(root.rglob("*.py")):
+        if not {"test", "tests", "site-packages", "idlelib", "lib2to3", "ensurepip"} & set(path.relative_to(root).parts):
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            if len(text) < 200_000:
+                yield text
+
+
+class Run:
+    """State of a run: model, optimiser, random state and place, saved and restored together."""
+
+    def __init__(self, config: Config, report: Callable[[str], None]) -> None:
+        self.config = config
+        self.folder = Path(config.run)
+        self.report = report
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self._same_config()
+        self.training = list(read_rows(Path(config.data) / "training.jsonl.gz"))
+        self.validation = list(read_rows(Path(config.data) / "validation.jsonl.gz"))
+        meta = {row.group for row in read_rows(Path(config.data) / "meta.jsonl.gz")}
+        assert_disjoint({"training": {r.group for r in self.training}, "meta": meta, "validation": {r.group for r in self.validation}})
+        self.encoder = self._tokenizer()
+        m = config.model
+        self.model = RewardModel(small_config(self.encoder.vocab_size, m.hidden, m.layers, m.heads, m.feed_forward, m.max_tokens, 0.02))
+
+    def _same_config(self) -> None:
+        path = self.folder / "config.json"
+        text = json.dumps(asdict(self.config), indent=1)
+        if path.exists() and path.read_text() != text:
+            raise WorkerError("bad_config", f"{path}: the run was started with another config; give it another folder (key run)")
+        path.write_text(text)
+
+    def _tokenizer(self) -> Encoder:
+        path = self.folder / "tokenizer.json"
+        if not path.exists():
+            # Fitting anything is training (rulings 2): training groups only.
+            rng = random.Random(self.config.seed)
+            rows = rng.sample(self.training, min(12_000, len(self.training)))
+            texts = [*standard_library_texts(), *(c for row in rows for c in row.completions), *(row.prompt for row in rows[:3000])]
+            train_tokenizer(texts, self.config.model.vocab).save(str(path), pretty=False)
+        return Encoder.load(path)
+
+    def go(self) -> None:
+        best = self.folder / "best"
+        state = self._restore()
+        if state["phase"] == "pretrain":
+            self._pretrain(state)
+            state = {"phase": "reward", "step": 0, "best": -math.inf}
+        self._reward(state, best)
+
+    # ------------------------------------------------------------ phases
+
+    def _pretrain(self, state: dict[str, Any]) -> None:
+        settings = self.config.pretrain
+        stream: list[int] = []
+        for text in standard_library_texts():
+            stream += self.encoder.ids(text)
+        self.report(f"pretraining text: {len(stream)} tokens of the standard library")
+        data = torch.tensor(stream, dtype=torch.int64)
+        optimiser = torch.optim.AdamW(self.model.parameters(), lr=settings.rate, weight_decay=0.01)
+        self._load_optimiser(optimiser, state)
+        rows = settings.tokens // settings.length
+        started, losses = time.monotonic(), []
+        for step in range(state["step"], settings.steps):
+            rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+            starts = torch.randint(0, len(data) - settings.length, (rows,), generator=rng)
+            ids = torch.stack([data[s : s + settings.length] for s in starts.tolist()])
+            self.model.train()
+            loss = language_loss(self.model, hidden_states(self.model, ids), ids, self.encoder.pad_id)
+            losses.append(self._update(optimiser, loss, settings.rate, step, settings.steps, []))
+            if (step + 1) % self.config.checkpoint.every == 0 or step + 1 == settings.steps:
+                self._log({"phase": "pretrain", "step": step + 1, "loss": mean(losses), "seconds": time.monotonic() - started})
+                losses = []
+                self._save(optimiser, {"phase": "pretrain", "step": step + 1})
+
+    def _reward(self, state: dict[str, Any], best: Path) -> None:
+        settings, every = self.config.reward, self.config.checkpoint.every
+        clusters = clusters_of(self.training, settings.per_side, self.config.seed)
+        encoded = [encode_rows(cluster, self.encoder, self.config.model.max_tokens, settings.broadcast) for cluster in clusters]
+        encoded = [cluster for cluster in encoded if cluster]
+        mixed = [c for c in encoded if {one.row.verdict for one in c} >= {0, 1}]
+        self.report(f"{len(encoded)} clusters of {sum(map(len, encoded))} rows, {len(mixed)} with both verdicts")
+        held_out = self._validation_sample()
+        optimiser = torch.optim.AdamW(self.model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+        self._load_optimiser(optimiser, state)
+        started, losses, best_auc = time.monotonic(), [], state.get("best", -math.inf)
+        for step in range(state["step"], settings.steps):
+            batch = self._batch(encoded, mixed, step)
+            self.model.train()
+            loss = reward_loss(self.model, batch, self.encoder.pad_id, settings.pairwise, settings.language)
+            losses.append(self._update(optimiser, loss, settings.rate, step, settings.steps, [one.row.id for one in batch]))
+            if (step + 1) % every == 0 or step + 1 == settings.steps:
+                scores = [mean(r) for r in step_rewards(self.model, held_out, self.encoder.pad_id)]
+                figures = solution_figures([one.row for one in held_out], scores)
+                auc = figures["auc"]["value"] if figures["auc"] else 0.0
+                if auc > best_auc:
+                    best_auc = auc
+                    save_model(self.model, best)
+                self._log({"phase": "reward", "step": step + 1, "loss": mean(losses), "auc": figures["auc"], "bestOf8": figures["bestOf"], "random": figures["random"], "seconds": time.monotonic() - started})
+                losses = []
+                self._save(optimiser, {"phase": "reward", "step": step + 1, "best": best_auc})
+
+    def _batch(self, encoded: list[list[EncodedRow]], mixed: list[list[EncodedRow]], step: int) -> list[EncodedRow]:
+        """Clusters until the padded tokens are full; three of four with both verdicts."""
+        rng = random.Random(self.config.seed * 7_368_787 + step)
+        batch: list[EncodedRow] = []
+        widest = 0
+        while True:
+            cluster = rng.choice(mixed if mixed and rng.random() < 0.75 else encoded)
+            widest = max(widest, *(len(one.ids) for one in cluster))
+            if batch and widest * (len(batch) + len(cluster)) > self.config.reward.tokens:
+                return batch
+            batch += cluster
+
+    def _validation_sample(self) -> list[EncodedRow]:
+        """Whole clusters with both verdicts, in an order that depends on the seed alone, up to the limit."""
+        clusters = [c for c in clusters_of(self.validation, 8, self.config.seed) if {row.verdict for row in c} >= {0, 1}]
+        random.Random(self.config.seed).shuffle(clusters)
+        rows: list[Row] = []
+        for cluster in clusters:
+            if len(rows) >= self.config.checkpoint.validation_rows:
+                break
+            rows += [row for row in cluster if not row.empty_prefix]
+        return encode_rows(rows, self.encoder, self.config.model.max_tokens, 1.0)
+
+    # ------------------------------------------------------------ mechanics
+
+    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, step: int, steps: int, rows: list[str]) -> float:
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise WorkerError("training_failed", f"step {step}: the loss is {value}; the last good checkpoint is kept; rows {', '.join(rows[:8])}")
+        warm = min(1.0, (step + 1) / 50)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        optimiser.step()
+        return value
+
+    def _log(self, facts: dict[str, Any]) -> None:
+        with (self.folder / "metrics.jsonl").open("a") as out:
+            out.write(json.dumps(facts) + "\n")
+        self.report(json.dumps(facts))
+
+    def _save(self, optimiser: torch.optim.Optimizer, place: dict[str, Any]) -> None:
+        path = self.folder / "last.pt"
+        torch.save({"model": self.model.state_dict(), "optimiser": optimiser.state_dict(), **place}, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def _restore(self) -> dict[str, Any]:
+        path = self.folder / "last.pt"
+        if not path.exists():
+            return {"phase": "pretrain", "step": 0}
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.report(f"going on from {path}: {state['phase']} step {state['step']}")
+        if state["phase"] == "pretrain" and state["step"] >= self.config.pretrain.steps:
+            return {"phase": "reward", "step": 0, "best": -math.inf}
+        return state
+
+    def _load_optimiser(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+        if "optimiser" in state:
+            optimiser.load_state_dict(state["optimiser"])
+
+
+def train(config: Config, report: Callable[[str], None]) -> None:
+    """Runs or resumes the run of `config`; leaves `best/` (weights), `tokenizer.json`, `metrics.jsonl` in its folder."""
+    Run(config, report).go()
+
+
+def best_model(config: Config) -> tuple[RewardModel, Encoder]:
+    folder = Path(config.run)
+    return load_model(folder / "best"), Encoder.load(folder / "tokenizer.json")
