@@ -1,0 +1,137 @@
+/** Reads `.github/funprm.yml`: unknown keys are reported with their line, wrong values refused with theirs. */
+import { isMap, LineCounter, parseDocument } from "yaml";
+import { z } from "zod";
+import { FunprmError } from "../domain/errors.ts";
+import { DEFAULT_REPO_CONFIG, leaves, type ParsedRepoConfig, type RepoConfig } from "../domain/repo-config.ts";
+import { SELECT_RULES } from "../domain/select.ts";
+
+export const CONFIG_PATH = ".github/funprm.yml";
+const LONGEST = 64 * 1024;
+
+const globs = z.array(z.string().min(1).max(400)).max(200);
+
+/** Every key is optional: what is not given has its default. */
+export const repoConfigSchema = z
+  .strictObject({
+    version: z.literal(1).describe("Version of this file's form."),
+    fix: z
+      .strictObject({
+        enabled: z.boolean().describe("Whether a label or command may start a run."),
+        label: z.string().min(1).max(50).describe("The label that starts a run."),
+        min_role: z.enum(["write", "admin"]).describe("Least role of who may start a run."),
+        candidates: z.strictObject({ max: z.int().min(1).max(64).describe("Candidates a run.") }).partial(),
+        draft: z.boolean().describe("Open pull requests as drafts."),
+        max_open_prs: z.int().min(1).max(100).describe("Open pull requests of the app, over all issues."),
+        blocked_paths: globs.describe("Globs that no patch may touch, beside the built-in rules."),
+        allowed_paths: globs.describe("Globs that a patch must stay inside; empty = everywhere."),
+        select: z.enum(SELECT_RULES).describe("Rule that picks one of the candidates."),
+      })
+      .partial(),
+    llm: z
+      .strictObject({
+        model: z
+          .string()
+          .min(1)
+          .max(200)
+          .nullable()
+          .describe("One of the operator's models; null = the operator's first."),
+        temperature: z.number().min(0).max(2).describe("Sampling temperature."),
+      })
+      .partial(),
+    budget: z
+      .strictObject({ usd_per_run: z.number().positive().max(1000).describe("Dollars that one run may spend.") })
+      .partial(),
+    commit: z
+      .strictObject({
+        signoff: z.union([z.literal("bot"), z.literal(false)]).describe("`bot` signs commits off as the app."),
+      })
+      .partial(),
+    pr: z
+      .strictObject({
+        title: z
+          .string()
+          .min(1)
+          .max(200)
+          .regex(/\{title\}/, "must hold {title}")
+          .describe("Title; {title} and {number} are the issue's."),
+      })
+      .partial(),
+    tests: z
+      .strictObject({
+        runner: z
+          .enum(["none", "sandbox"])
+          .describe("`sandbox` runs the repository's tests on base and on candidates."),
+        command: z
+          .array(z.string().max(1000))
+          .min(1)
+          .max(100)
+          .nullable()
+          .describe("argv of the test command; null = found."),
+        environment: z
+          .string()
+          .min(1)
+          .max(100)
+          .nullable()
+          .describe("Operator-defined environment with the dependencies."),
+        timeout_s: z.int().min(1).max(3600).describe("Seconds for one run of the tests."),
+      })
+      .partial(),
+  })
+  .partial();
+
+/** @param text null when the repository has no such file. Throws `BAD_REPO_CONFIG`, one line with the line number. */
+export function parseRepoConfig(text: string | null): ParsedRepoConfig {
+  const parsed: ParsedRepoConfig = { config: structuredClone(DEFAULT_REPO_CONFIG), origins: {}, problems: [] };
+  if (text === null) return parsed;
+  if (text.length > LONGEST) throw refuse(1, `longer than ${LONGEST / 1024} KB; shorten it`);
+  const counter = new LineCounter();
+  const document = parseDocument(text, { lineCounter: counter, uniqueKeys: true, prettyErrors: false });
+  const lineAt = (offset: number) => counter.linePos(offset).line;
+  const [problem] = document.errors;
+  if (problem) throw refuse(lineAt(problem.pos[0]), `not valid YAML (${problem.message.split("\n")[0]})`);
+  // Aliases can grow without bound; no setting needs one.
+  let values: unknown;
+  try {
+    values = document.contents === null ? {} : document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw refuse(1, "aliases (*name) are not allowed; write the value out");
+  }
+  if (document.contents !== null && !isMap(document.contents)) throw refuse(1, "must be a table of settings");
+  const lineOf = (path: readonly PropertyKey[]): number => {
+    for (let depth = path.length; depth > 0; depth--) {
+      const node = document.getIn(path.slice(0, depth), true) as { range?: [number, number, number] } | undefined;
+      if (node?.range) return lineAt(node.range[0]);
+    }
+    return 1;
+  };
+  const checked = repoConfigSchema.safeParse(values);
+  const unknown: PropertyKey[][] = [];
+  if (!checked.success) {
+    for (const issue of checked.error.issues) {
+      if (issue.code === "unrecognized_keys") for (const key of issue.keys) unknown.push([...issue.path, key]);
+      else throw refuse(lineOf(issue.path), `${issue.path.join(".") || "the file"}: ${issue.message}`);
+    }
+  }
+  for (const path of unknown) {
+    parsed.problems.push({ line: lineOf(path), message: `unknown key ${path.map(String).join(".")}` });
+    document.deleteIn(path);
+  }
+  const known =
+    unknown.length === 0 ? checked.data! : repoConfigSchema.parse(document.toJS({ maxAliasCount: 0 }) ?? {});
+  for (const { key, value } of leaves(known)) {
+    if (value === undefined) continue;
+    assign(parsed.config, key.split("."), value);
+    parsed.origins[key] = "repository";
+  }
+  return parsed;
+}
+
+function assign(config: RepoConfig, path: readonly string[], value: unknown): void {
+  let place = config as unknown as Record<string, unknown>;
+  for (const name of path.slice(0, -1)) place = place[name] as Record<string, unknown>;
+  place[path.at(-1)!] = value;
+}
+
+function refuse(line: number, why: string): FunprmError {
+  return new FunprmError("BAD_REPO_CONFIG", `${CONFIG_PATH} line ${line}: ${why}`);
+}

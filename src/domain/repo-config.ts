@@ -1,0 +1,69 @@
+/** Settings of one repository, `.github/funprm.yml` of its default branch (rulings 26). Keys as in the file. */
+import type { SelectRule } from "./select.ts";
+
+export type RepoConfig = {
+  version: 1;
+  fix: {
+    enabled: boolean;
+    label: string;
+    min_role: "write" | "admin";
+    candidates: { max: number };
+    draft: boolean;
+    max_open_prs: number;
+    blocked_paths: string[];
+    allowed_paths: string[];
+    select: SelectRule;
+  };
+  llm: { model: string | null; temperature: number };
+  budget: { usd_per_run: number };
+  commit: { signoff: "bot" | false };
+  pr: { title: string };
+  tests: { runner: "none" | "sandbox"; command: string[] | null; environment: string | null; timeout_s: number };
+};
+
+export type ParsedRepoConfig = {
+  config: RepoConfig;
+  /** Dotted key → where its value comes from. */
+  origins: Record<string, "default" | "repository">;
+  /** Keys that no code reads, with their line: said, never an error. */
+  problems: { line: number; message: string }[];
+};
+
+export const DEFAULT_REPO_CONFIG: RepoConfig = {
+  version: 1,
+  fix: {
+    enabled: true,
+    label: "funprm:fix",
+    min_role: "write",
+    candidates: { max: 8 },
+    draft: true,
+    max_open_prs: 3,
+    blocked_paths: [],
+    allowed_paths: [],
+    select: "consensus",
+  },
+  llm: { model: null, temperature: 0.8 },
+  budget: { usd_per_run: 2 },
+  commit: { signoff: false },
+  pr: { title: "fix: {title} (#{number})" },
+  tests: { runner: "none", command: null, environment: null, timeout_s: 900 },
+};
+
+/** Rows of `/funprm config`: every effective value with its origin. */
+export function describeConfig(parsed: ParsedRepoConfig): { key: string; value: string; origin: string }[] {
+  return leaves(parsed.config).map(({ key, value }) => ({
+    key,
+    value: JSON.stringify(value),
+    origin: parsed.origins[key] ?? "default",
+  }));
+}
+
+/** Leaves of nested settings as dotted keys; a list is a leaf. */
+export function leaves(value: object, prefix = ""): { key: string; value: unknown }[] {
+  return Object.entries(value).flatMap(([name, inner]) => {
+    const key = prefix === "" ? name : `${prefix}.${name}`;
+    return inner !== null && typeof inner === "object" && !Array.isArray(inner)
+      ? leaves(inner, key)
+      : [{ key, value: inner }];
+  });
+}

@@ -1,0 +1,40 @@
+/** What a candidate does to the repository's own tests, from two runs of the same command. */
+import type { TestSummary } from "./evidence.ts";
+import type { RepositoryTestRun } from "./judge.ts";
+
+/** The whole run counts as one test when the runner reports none by name. */
+const WHOLE = "(whole run)";
+
+/** `broke`: passed on base and does not pass now. `fixed`: did not pass on base and passes now. Skips are neither. */
+export function compareTests(
+  base: RepositoryTestRun,
+  candidate: RepositoryTestRun,
+): { broke: string[]; fixed: string[] } {
+  const before = outcomes(base);
+  const after = outcomes(candidate);
+  const broke = [...before]
+    .filter(([id, outcome]) => outcome === "passed" && after.get(id) !== "passed" && after.get(id) !== "skipped")
+    .map(([id]) => id);
+  const fixed = [...after]
+    .filter(([id, outcome]) => outcome === "passed" && (before.get(id) === "failed" || before.get(id) === "error"))
+    .map(([id]) => id);
+  return { broke: broke.sort(), fixed: fixed.sort() };
+}
+
+export function summarizeTests(run: RepositoryTestRun): TestSummary {
+  const count = (...kinds: string[]) => [...outcomes(run).values()].filter((outcome) => kinds.includes(outcome)).length;
+  return {
+    verdict: run.verdict,
+    exitCode: run.exitCode,
+    passed: count("passed"),
+    failed: count("failed", "error"),
+    skipped: count("skipped"),
+    logSha256: run.logSha256,
+    wallMs: run.wallMs,
+  };
+}
+
+function outcomes(run: RepositoryTestRun): Map<string, string> {
+  if (run.tests.length === 0) return new Map([[WHOLE, run.exitCode === 0 ? "passed" : "failed"]]);
+  return new Map(run.tests.map((test) => [test.id, test.outcome]));
+}

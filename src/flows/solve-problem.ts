@@ -1,0 +1,223 @@
+/**
+ * One issue, one tree of files → candidates, rewards, evidence, and the chosen one or the reason why none was chosen.
+ * No GitHub in here: `funprm solve` and the app run the same steps.
+ */
+import type { Candidate, ChangedFile } from "../domain/candidate.ts";
+import { chainOfEdits, touchedFunctions } from "../domain/chain.ts";
+import { promptSha256, repositoryPrompt } from "../domain/chain-of-function.ts";
+import type { Touched } from "../domain/comment.ts";
+import { type CandidateTests, NOT_RUN, type TestsReport } from "../domain/evidence.ts";
+import { sanitizeIssueText } from "../domain/issue-text.ts";
+import type { Located } from "../domain/relevance.ts";
+import { compareTests, summarizeTests } from "../domain/repository-tests.ts";
+import type { PatchPolicy } from "../domain/screen.ts";
+import { type Contender, type Selection, type SelectRule, select } from "../domain/select.ts";
+import type { Checkout, Generator, Judge, RewardModel, Syntax } from "../ports.ts";
+import { findRelevantCode } from "./find-relevant-code.ts";
+import { sampleCandidates } from "./sample-candidates.ts";
+import { scoreSteps } from "./score-candidates.ts";
+import { screenCandidates } from "./screen-candidates.ts";
+
+export type SolveSettings = {
+  /** How many candidates, at least 1. */
+  candidates: number;
+  temperature: number | null;
+  maxTokens: number;
+  rule: SelectRule;
+  policy: PatchPolicy;
+  tests: { run: boolean; command: string[] | null; environment: string | null; timeoutSeconds: number };
+};
+
+export type Problem = {
+  /** Key of recorded answers, `owner/repo#number`. */
+  key: string;
+  title: string;
+  body: string;
+  seed: number;
+};
+
+export type SolvePorts = { syntax: Syntax; generator: Generator; model: RewardModel; judge: Judge | null };
+
+export type SolveStage = "reading" | "sampling" | "scoring" | "testing";
+
+export type SolveHooks = {
+  /** Candidates stored by an earlier attempt: not sampled, and not paid, again. */
+  stored: readonly Candidate[];
+  onStage(stage: SolveStage): Promise<void>;
+  /** Called whenever a candidate is new or changed, before anything rests on it. */
+  onCandidate(candidate: Candidate): Promise<void>;
+  onRelevant(relevant: readonly Located[], prompt: string): Promise<void>;
+};
+
+export type Solution = {
+  candidates: Candidate[];
+  selection: Selection;
+  /** Files of the selected candidate; empty on abstention. */
+  files: ChangedFile[];
+  /** Functions that the selected candidate changes or adds, in the order of its answer. */
+  touched: Touched[];
+  tests: TestsReport;
+  relevant: Located[];
+  promptSha256: string;
+};
+
+export async function solveProblem(
+  problem: Problem,
+  checkout: Checkout,
+  ports: SolvePorts,
+  settings: SolveSettings,
+  hooks: SolveHooks,
+  signal: AbortSignal,
+): Promise<Solution> {
+  const outlineOf = (source: string) => ports.syntax.outline(source, "python");
+  await hooks.onStage("reading");
+  const issue = { title: sanitizeIssueText(problem.title).text, body: sanitizeIssueText(problem.body).text };
+  const found = await findRelevantCode(checkout, issue, ports.syntax, signal);
+  const messages = repositoryPrompt(issue, found.code, "cof");
+  const prompt = promptSha256(messages);
+  await hooks.onRelevant(found.located, prompt);
+
+  await hooks.onStage("sampling");
+  const request = {
+    messages,
+    n: settings.candidates,
+    temperature: settings.temperature,
+    seed: problem.seed,
+    maxTokens: settings.maxTokens,
+    problem: problem.key,
+  };
+  const sampled = await sampleCandidates(
+    ports.generator,
+    request,
+    { stored: hooks.stored, outline: outlineOf, onCandidate: hooks.onCandidate },
+    signal,
+  );
+
+  await hooks.onStage("scoring");
+  const screened = await screenCandidates(sampled, checkout, settings.policy, outlineOf);
+  const survivors = screened.filter((one) => one.files !== null);
+  const chains = survivors.map((one) => ({
+    ...one,
+    files: one.files!,
+    chain: chainOfEdits(one.candidate.edits!, one.files!, outlineOf),
+  }));
+  const statement = [issue.title, issue.body].filter((part) => part.trim() !== "").join("\n\n");
+  const scored = await scoreSteps(
+    ports.model,
+    statement,
+    chains.map((one) => ({
+      id: `${one.candidate.index}`,
+      steps: one.chain.map(({ step, rendered }) => ({ rendered, signature: step.signature })),
+    })),
+    {},
+    signal,
+  );
+  for (const [i, one] of chains.entries()) {
+    const score = scored[i]!;
+    one.candidate = {
+      ...one.candidate,
+      status: "scored",
+      steps: one.chain.map(({ step }, k) => ({
+        ...step,
+        reward: score.rewards[k]!,
+        attribution: score.attribution[k]!,
+        reason: score.reasons[k]!,
+      })),
+      score: score.score,
+    };
+  }
+  const byIndex = new Map(screened.map((one) => [one.candidate.index, one.candidate]));
+  for (const one of chains) byIndex.set(one.candidate.index, one.candidate);
+  for (const candidate of byIndex.values()) await hooks.onCandidate(candidate);
+
+  await hooks.onStage("testing");
+  const tests = await runTests(checkout, ports.judge, settings, chains, signal);
+  for (const one of chains) {
+    const row = tests.candidates.find((candidate) => candidate.index === one.candidate.index);
+    if (!row) continue;
+    one.candidate = { ...one.candidate, verdict: row.verdict };
+    byIndex.set(one.candidate.index, one.candidate);
+    await hooks.onCandidate(one.candidate);
+  }
+
+  const candidates = [...byIndex.values()].sort((a, b) => a.index - b.index);
+  const touched = new Map(
+    chains.map((one) => [one.candidate.index, touchedFunctions(one.candidate.edits!, one.files, outlineOf)]),
+  );
+  const contenders = chains.map((one): Contender => {
+    const row = tests.candidates.find((candidate) => candidate.index === one.candidate.index);
+    return {
+      index: one.candidate.index,
+      score: one.candidate.score,
+      text: one.chain.map(({ rendered }) => rendered).join("\n"),
+      multiplicity: 1 + candidates.filter((other) => other.duplicateOf === one.candidate.index).length,
+      touches: touched.get(one.candidate.index)!.map((touch) => `${touch.path}::${touch.name}`),
+      tests: row ? { broke: row.broke, fixed: row.fixed } : null,
+    };
+  });
+  const selection = select(contenders, {
+    rule: settings.rule,
+    seed: problem.seed,
+    sampled: settings.candidates,
+    rejections: mostFrequent(
+      candidates.flatMap((one) => (one.status === "rejected" && one.reason ? [one.reason] : [])),
+    ),
+    named: found.named,
+  });
+  const chosen = chains.find((one) => one.candidate.index === selection.selected);
+  return {
+    candidates,
+    selection,
+    files: chosen?.files ?? [],
+    touched: chosen ? touched.get(chosen.candidate.index)! : [],
+    tests,
+    relevant: found.located,
+    promptSha256: prompt,
+  };
+}
+
+/** The repository's tests on base, then on each survivor; test files and runner configuration stay as on base. */
+async function runTests(
+  checkout: Checkout,
+  judge: Judge | null,
+  settings: SolveSettings,
+  survivors: readonly { candidate: Candidate; files: ChangedFile[] }[],
+  signal: AbortSignal,
+): Promise<TestsReport> {
+  if (!settings.tests.run) return NOT_RUN;
+  if (!judge)
+    return {
+      ...NOT_RUN,
+      status: "cannot-run",
+      reason: "no sandbox on this machine; funprm doctor says how to get one",
+    };
+  const request = {
+    root: checkout.root,
+    command: settings.tests.command,
+    environment: settings.tests.environment,
+    timeoutSeconds: settings.tests.timeoutSeconds,
+  };
+  const base = await judge.runRepositoryTests({ ...request, overlay: [] }, signal);
+  if (base.status !== "ran") return { ...NOT_RUN, status: base.status, reason: base.reason, command: base.command };
+  const rows: CandidateTests[] = [];
+  for (const { candidate, files } of survivors) {
+    const overlay = files.map((file) => ({ path: file.path, content: file.after }));
+    const run = await judge.runRepositoryTests({ ...request, overlay }, signal);
+    const { broke, fixed } = compareTests(base, run);
+    rows.push({ index: candidate.index, ...summarizeTests(run), broke, fixed });
+  }
+  return {
+    status: "ran",
+    reason: null,
+    command: base.command,
+    tier: base.tier,
+    base: summarizeTests(base),
+    candidates: rows,
+  };
+}
+
+function mostFrequent(reasons: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]).map(([reason]) => reason);
+}
