@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { consensus, similarity, trigrams } from "../../src/domain/consensus.ts";
-import { type Contender, rank, select } from "../../src/domain/select.ts";
+import { type Contender, rank, type SelectOptions, select } from "../../src/domain/select.ts";
 
 const contender = (index: number, change: Partial<Contender> = {}): Contender => ({
   index,
@@ -12,7 +12,7 @@ const contender = (index: number, change: Partial<Contender> = {}): Contender =>
   tests: null,
   ...change,
 });
-const options = { rule: "consensus", seed: 7, sampled: 4, rejections: [], named: null } as const;
+const options: SelectOptions = { rule: "consensus", seed: 7, sampled: 4, rejections: [], named: null };
 
 describe("consensus", () => {
   it("names the medoid, not the longest or the first", () => {
