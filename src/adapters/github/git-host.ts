@@ -1,0 +1,17 @@
+/** GitHub behind the `GitHost` port. */
+import type { GitHost } from "../../ports.ts";
+import { checkCalls } from "./check-calls.ts";
+import { createGitHubClient, type GitHubOptions } from "./client.ts";
+import { issueCalls } from "./issue-calls.ts";
+import { pullCalls } from "./pull-calls.ts";
+import { repositoryCalls } from "./repository-calls.ts";
+
+export function createGitHost(options: GitHubOptions): GitHost {
+  const client = createGitHubClient(options);
+  return {
+    ...repositoryCalls(client),
+    ...issueCalls(client),
+    ...pullCalls(client),
+    ...checkCalls(client, options.appId),
+  };
+}

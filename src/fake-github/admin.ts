@@ -1,0 +1,204 @@
+/** What people and test programs do: `POST /_fake/ACTION` with a JSON body. Loopback only, no authentication. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
+import { addComment, addLabels, announce, changeIssue, openIssue, removeLabel } from "./changes.ts";
+import { commitFiles, type FileChange, mergePull } from "./changes-git.ts";
+import * as git from "./git.ts";
+import type { World } from "./state.ts";
+import { type FaultRule, Refusal, type Repo } from "./types.ts";
+import { redeliver, settled } from "./webhooks.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: a test's own JSON, read field by field
+type Wish = Record<string, any>;
+
+function repoOf(world: World, wish: Wish): Repo {
+  return world.repo(wish["owner"], wish["repo"]);
+}
+
+function filesOf(wish: Wish): FileChange[] {
+  if (wish["folder"] === undefined)
+    return (wish["files"] as { path: string; text: string | null }[]).map((file) => ({
+      path: file.path,
+      content: file.text === null ? null : Buffer.from(file.text),
+    }));
+  const root = String(wish["folder"]);
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.parentPath.includes("__pycache__"))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+    .map((path) => ({ path: relative(root, path).split(sep).join("/"), content: readFileSync(path) }));
+}
+
+const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
+  user: (world, wish) => world.addUser(wish["login"], wish["type"] ?? "User"),
+  /** `folder` or `files`; private unless `private: false`. Installs the app on it. */
+  repository: (world, wish) => {
+    const owner = world.addUser(wish["owner"], "Organization").login;
+    const now = world.now();
+    const repo: Repo = {
+      id: world.nextId(),
+      owner,
+      name: wish["repo"],
+      description: wish["description"] ?? null,
+      private: wish["private"] ?? false,
+      archived: false,
+      draftsRefused: false,
+      defaultBranch: wish["defaultBranch"] ?? "main",
+      gitDir: world.newGitDir(owner, wish["repo"]),
+      createdAt: now,
+      pushedAt: now,
+      labels: [],
+      issues: [],
+      roles: new Map(),
+      customRoles: new Map(),
+      rulesets: [],
+      checkRuns: [],
+      verified: new Set(),
+      commitLogins: new Map(),
+    };
+    git.initBare(repo.gitDir, repo.defaultBranch);
+    world.repos.push(repo);
+    if (!world.installations.some((one) => one.account === owner))
+      world.installations.push({
+        id: world.nextId(),
+        account: owner,
+        repositoryIds: "all",
+        suspended: false,
+        createdAt: now,
+      });
+    const sha = commitFiles(world, repo, {
+      branch: repo.defaultBranch,
+      parent: null,
+      message: wish["message"] ?? "First commit",
+      login: world.app.owner,
+      files: filesOf(wish),
+    });
+    return { id: repo.id, installationId: world.installationOf(repo)!.id, sha };
+  },
+  /** Changes facts of a repository: archived, draftsRefused, private, rulesets. */
+  settings: (world, wish) => {
+    const repo = repoOf(world, wish);
+    for (const key of ["archived", "draftsRefused", "private", "rulesets"] as const)
+      if (wish[key] !== undefined) Object.assign(repo, { [key]: wish[key] });
+    return {};
+  },
+  role: (world, wish) => {
+    world.addUser(wish["login"]);
+    const repo = repoOf(world, wish);
+    repo.roles.set(String(wish["login"]).toLowerCase(), wish["role"]);
+    if (wish["basedOn"]) repo.customRoles.set(wish["role"], wish["basedOn"]);
+    return {};
+  },
+  issue: (world, wish) => ({
+    number: openIssue(world, repoOf(world, wish), wish["login"], {
+      title: wish["title"],
+      body: wish["body"] ?? "",
+      labels: wish["labels"] ?? [],
+    }).number,
+  }),
+  label: (world, wish) => {
+    const repo = repoOf(world, wish);
+    addLabels(world, repo, world.issue(repo, wish["number"]), wish["login"], [wish["name"]]);
+    return {};
+  },
+  unlabel: (world, wish) => {
+    const repo = repoOf(world, wish);
+    removeLabel(world, repo, world.issue(repo, wish["number"]), wish["login"], wish["name"]);
+    return {};
+  },
+  comment: (world, wish) => {
+    const repo = repoOf(world, wish);
+    return { id: addComment(world, repo, world.issue(repo, wish["number"]), wish["login"], wish["body"]).id };
+  },
+  change: (world, wish) => {
+    const repo = repoOf(world, wish);
+    const issue = world.issue(repo, wish["number"]);
+    if (wish["locked"] !== undefined) issue.locked = wish["locked"];
+    if (wish["transferredTo"] !== undefined) issue.transferredTo = wish["transferredTo"];
+    if (wish["state"] || wish["title"] || wish["body"]) changeIssue(world, repo, issue, wish["login"], wish);
+    return {};
+  },
+  merge: (world, wish) => {
+    const repo = repoOf(world, wish);
+    return { sha: mergePull(world, repo, world.issue(repo, wish["number"]), wish["login"], wish["method"] ?? "merge") };
+  },
+  ready: (world, wish) => {
+    const repo = repoOf(world, wish);
+    const { issue, pull } = world.pull(repo, wish["number"]);
+    pull.draft = false;
+    announce(world, repo, issue, "ready_for_review", wish["login"]);
+    return {};
+  },
+  /** A person's push: one commit on a branch, made from the default branch when it is new. */
+  push: (world, wish) => {
+    const repo = repoOf(world, wish);
+    const branch = wish["branch"] ?? repo.defaultBranch;
+    let parent = git.branchHead(repo.gitDir, branch);
+    if (parent === null) {
+      parent = git.branchHead(repo.gitDir, repo.defaultBranch)!;
+      git.updateRef(repo.gitDir, `refs/heads/${branch}`, parent, null);
+    }
+    return {
+      sha: commitFiles(world, repo, {
+        branch,
+        parent,
+        message: wish["message"] ?? "A change",
+        login: wish["login"],
+        files: filesOf(wish),
+      }),
+    };
+  },
+  webhook: (world, wish) => {
+    world.app.webhookUrl = wish["url"];
+    return {};
+  },
+  fault: (world, wish) => {
+    const rule: FaultRule = {
+      id: world.nextId(),
+      method: ".*",
+      path: ".*",
+      kind: "status",
+      status: 502,
+      retryAfter: null,
+      milliseconds: 0,
+      times: 1,
+      hits: 0,
+      ...wish,
+    };
+    world.faults.push(rule);
+    return rule;
+  },
+  "clear-faults": (world) => {
+    world.faults = [];
+    return {};
+  },
+  redeliver: (world, wish) => {
+    const found = world.deliveries.find((one) => one.id === wish["id"] || one.guid === wish["guid"]);
+    if (!found) throw new Refusal(404, "no such delivery");
+    redeliver(world, found);
+    return {};
+  },
+  settled: async () => {
+    await settled();
+    return {};
+  },
+  state: (world) => ({
+    repos: world.repos.map((repo) => ({
+      ...repo,
+      roles: undefined,
+      customRoles: undefined,
+      verified: [...repo.verified],
+      branches: git.listRefs(repo.gitDir, "refs/heads").map((one) => ({ name: one.ref.slice(11), sha: one.sha })),
+    })),
+    deliveries: world.deliveries,
+    violations: world.violations,
+    effects: world.effects,
+    requests: world.requests,
+  }),
+};
+
+export async function answerAdmin(world: World, action: string, wish: Wish): Promise<unknown> {
+  const act = ACTIONS[action];
+  if (!act) throw new Refusal(404, `no action ${action}; there are ${Object.keys(ACTIONS).join(", ")}`);
+  return await act(world, wish);
+}
