@@ -7,14 +7,30 @@ export type CompareRule = {
   sequence?: "strict" | "loose";
   numbers?: "strict" | "loose";
   float?: { abs: number; rel: number };
+  /** `loose`: Counter, OrderedDict and defaultdict equal a dict with the same entries, as Python's `==` has it. */
+  mapping?: "strict" | "loose";
   stdout?: "exact" | "lines" | "tokens";
 };
 
-export type CallCase = { args: JsonValue[]; kwargs: Record<string, JsonValue>; expected: JsonValue };
+export type CallCase = {
+  args: JsonValue[];
+  kwargs: Record<string, JsonValue>;
+  expected: JsonValue;
+  /** Overrides the problem's rule for this case. */
+  compare?: CompareRule;
+};
 export type StdinCase = { input: string; expected: string };
 
 export type JudgeProblem =
-  | { io: "call"; entry_point: string; cases: CallCase[]; compare?: CompareRule }
+  | {
+      io: "call";
+      /** `name`, `Class.method` or `Class().method`. */
+      entry_point: string;
+      cases: CallCase[];
+      compare?: CompareRule;
+      /** Source that runs before the candidate, in its namespace. */
+      setup?: string;
+    }
   | { io: "stdin"; cases: StdinCase[]; compare?: CompareRule }
   | {
       io: "tests";
@@ -49,6 +65,10 @@ export type JudgeVerdict = {
   peakMemoryMb: number;
   attested: "out-of-process" | "in-process";
   tier: number;
+  /** Version of the interpreter that ran the candidate. */
+  interpreter: string;
+  /** True for a TIME_LIMIT that load could explain: it does not count before a run alone says the same. */
+  contended: boolean;
   detail: string | null;
 };
 

@@ -1,0 +1,163 @@
+/** How one sandboxed process is started, for each tier (security.md section 3). No shell anywhere. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, lstatSync, openSync } from "node:fs";
+import { constants } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const BWRAP = "/usr/bin/bwrap";
+export const PYTHON = "/usr/bin/python3";
+const SETPRIV = "/usr/bin/setpriv";
+const PRLIMIT = "/usr/bin/prlimit";
+/** nobody: what runs in the sandbox owns nothing. */
+const NOBODY = "65534";
+const FILTER_FD = 3;
+const MIB = 2 ** 20;
+
+export type Limits = {
+  cpuSeconds: number;
+  memoryMb: number;
+  processes: number;
+  /** Node reserves more address space than it uses: no limit there, `--max-old-space-size` and the poll instead. */
+  limitAddressSpace: boolean;
+  fileMb: number;
+  tmpMb: number;
+};
+
+export type Mount = { from: string; to: string };
+
+export type LaunchSpec = {
+  tier: 1 | 2;
+  argv: string[];
+  limits: Limits;
+  /** Read-only. */
+  mounts: Mount[];
+  environment: Record<string, string>;
+  workingDirectory: string;
+  /** Tier 2 only: the one folder that may be written, private to this launch. */
+  scratch: string | null;
+};
+
+export const asRoot = process.getuid?.() === 0;
+
+function filterPath(): string | null {
+  const name = { x64: "x86_64", arm64: "aarch64" }[process.arch as string];
+  return name === undefined ? null : fileURLToPath(new URL(`./seccomp/${name}.bpf`, import.meta.url));
+}
+
+export function hasFilter(): boolean {
+  const path = filterPath();
+  return path !== null && existsSync(path);
+}
+
+function dropRoot(): string[] {
+  return asRoot ? [SETPRIV, "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--"] : [];
+}
+
+function resourceLimits(limits: Limits): string[] {
+  const cpu = Math.ceil(limits.cpuSeconds) + 1;
+  return [
+    PRLIMIT,
+    `--cpu=${cpu}`,
+    ...(limits.limitAddressSpace ? [`--as=${limits.memoryMb * MIB}`, `--data=${limits.memoryMb * MIB}`] : []),
+    `--nproc=${limits.processes}`,
+    `--fsize=${limits.fileMb * MIB}`,
+    "--nofile=64",
+    "--core=0",
+    `--stack=${8 * MIB}`,
+    "--",
+  ];
+}
+
+/** /lib and its siblings are links into /usr on merged systems and folders of their own elsewhere. */
+function systemFolders(): string[] {
+  const args = ["--ro-bind", "/usr", "/usr"];
+  for (const name of ["lib", "lib64", "bin"]) {
+    if (!existsSync(`/${name}`)) continue;
+    if (lstatSync(`/${name}`).isSymbolicLink()) args.push("--symlink", `usr/${name}`, `/${name}`);
+    else args.push("--ro-bind", `/${name}`, `/${name}`);
+  }
+  for (const path of ["/etc/alternatives", "/etc/ld.so.cache"]) args.push("--ro-bind-try", path, path);
+  return args;
+}
+
+function bubblewrap(spec: LaunchSpec): string[] {
+  const variables = Object.entries(spec.environment).flatMap(([name, value]) => ["--setenv", name, value]);
+  return [
+    ...dropRoot(),
+    BWRAP,
+    "--unshare-all",
+    "--unshare-user",
+    "--disable-userns",
+    "--die-with-parent",
+    "--new-session",
+    "--clearenv",
+    ...variables,
+    ...["--uid", NOBODY, "--gid", NOBODY, "--hostname", "sbx"],
+    ...systemFolders(),
+    ...["--proc", "/proc", "--dev", "/dev"],
+    ...["--size", String(spec.limits.tmpMb * MIB), "--tmpfs", "/tmp"],
+    ...["--size", String(MIB), "--tmpfs", "/dev/shm"],
+    ...spec.mounts.flatMap(({ from, to }) => ["--ro-bind", from, to]),
+    ...["--remount-ro", "/dev", "--remount-ro", "/"],
+    ...["--chdir", spec.workingDirectory, "--seccomp", String(FILTER_FD), "--"],
+    ...resourceLimits(spec.limits),
+    ...spec.argv,
+  ];
+}
+
+/** Without namespaces: launcher.py drops rights, limits files with Landlock, loads the same filter, stays as subreaper. */
+function landlock(spec: LaunchSpec): string[] {
+  const launcher = fileURLToPath(new URL("./runtime/launcher.py", import.meta.url));
+  const staged = spec.mounts.find((mount) => mount.to === "/rt");
+  const readable = spec.mounts.flatMap(({ from }) => ["--read", from]);
+  return [
+    ...dropRoot(),
+    PYTHON,
+    "-I",
+    "-S",
+    "-B",
+    staged ? join(staged.from, "launcher.py") : launcher,
+    String(FILTER_FD),
+    ...[
+      "/usr",
+      "/lib",
+      "/lib64",
+      "/bin",
+      "/etc/alternatives",
+      "/etc/ld.so.cache",
+      "/dev/null",
+      "/dev/urandom",
+      "/dev/zero",
+    ]
+      .filter((path) => existsSync(path))
+      .flatMap((path) => ["--read", path]),
+    ...readable,
+    ...["--write", spec.scratch!],
+    "--",
+    ...resourceLimits({ ...spec.limits, processes: 4096 }),
+    ...spec.argv,
+  ];
+}
+
+/** stdin, stdout and stderr are pipes. The filter's descriptor is opened anew: a shared offset breaks parallel launches. */
+export function launch(spec: LaunchSpec): ChildProcess {
+  const argv = spec.tier === 1 ? bubblewrap(spec) : landlock(spec);
+  const filter = openSync(filterPath()!, "r");
+  try {
+    return spawn(argv[0]!, argv.slice(1), {
+      stdio: ["pipe", "pipe", "pipe", filter],
+      env: spec.tier === 1 ? {} : spec.environment,
+      cwd: spec.tier === 1 ? "/" : spec.workingDirectory,
+      detached: true,
+    });
+  } finally {
+    closeSync(filter);
+  }
+}
+
+/** Name of a signal in the exit code that a shell-like parent gives (128 + number). */
+export function signalOfStatus(status: number): string | null {
+  const number = status < 0 ? -status : status > 128 ? status - 128 : 0;
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? null;
+}

@@ -1,0 +1,112 @@
+/** What this machine can do: its tier, found by running hostile probes and one honest program, and sandboxes opened on it. */
+import { spawnSync } from "node:child_process";
+import { existsSync, realpathSync } from "node:fs";
+import type { SandboxReport } from "../../domain/judge.ts";
+import { BWRAP, hasFilter, type LaunchSpec, launch, PYTHON } from "./launch.ts";
+import type { Machine, OpenRequest } from "./sandbox.ts";
+import { probe } from "./self-test.ts";
+import { openSession } from "./session.ts";
+import { openStaging, type Staging } from "./staging.ts";
+
+const HOW_TO_INSTALL =
+  "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap)";
+
+/** Tier 0 (gVisor) has its place here and no launcher yet: 0 as weakest tier refuses on every machine. */
+export async function openMachine(weakestTier: 0 | 1 | 2): Promise<Machine> {
+  const staging = openStaging();
+  const interpreter = pythonVersion();
+  const probes: SandboxReport["probes"] = [];
+  const reasons: string[] = [];
+  if (process.platform !== "linux" || !hasFilter()) reasons.push("only Linux on x86_64 and aarch64 has a sandbox");
+  else if (interpreter === null) reasons.push(`${PYTHON} is missing`);
+  else {
+    for (const tier of [1, 2] as const) {
+      if (tier > weakestTier) {
+        reasons.push(`tier ${tier} is not allowed by SANDBOX_WEAKEST_TIER=${weakestTier}`);
+        continue;
+      }
+      if (tier === 1 && !existsSync(BWRAP)) {
+        reasons.push(`${BWRAP} is missing`);
+        continue;
+      }
+      const machine = makeMachine({ tier, probes: [], message: reasons.join("; ") || null }, staging, interpreter);
+      const found = await probe(machine);
+      if (found.every((one) => one.ok)) {
+        machine.report.probes = found;
+        if (reasons.length > 0) machine.report.message = `tier ${tier}: ${reasons.join("; ")}; ${HOW_TO_INSTALL}`;
+        return machine;
+      }
+      const failed = found.filter((one) => !one.ok);
+      probes.push(...found);
+      reasons.push(`tier ${tier}: ${failed.map((one) => `${one.name} (${one.detail})`).join(", ")}`);
+    }
+  }
+  const message = `no sandbox: ${reasons.join("; ")}; ${HOW_TO_INSTALL}`.replace(/\s+/g, " ");
+  return makeMachine({ tier: 3, probes, message }, staging, interpreter ?? "none");
+}
+
+function pythonVersion(): string | null {
+  const told = spawnSync(PYTHON, ["-I", "-S", "-c", "import sys; print(sys.version.split()[0])"], { encoding: "utf8" });
+  return told.status === 0 ? `python ${told.stdout.trim()}` : null;
+}
+
+function makeMachine(report: SandboxReport, staging: Staging, interpreter: string): Machine {
+  const tier = report.tier === 2 ? 2 : 1;
+  return {
+    report,
+    interpreter,
+    nodeVersion: `node ${process.versions.node}`,
+    staging,
+    stage(candidate) {
+      const file = candidate.language === "python" ? "candidate.py" : "candidate.js";
+      return { ...staging.folder({ [file]: candidate.code }, tier === 2), file };
+    },
+    open: (request) => openSession(launch(specOf(tier, staging, request))),
+    dispose: () => staging.dispose(),
+  };
+}
+
+function specOf(tier: 1 | 2, staging: Staging, request: OpenRequest): LaunchSpec {
+  const { staged, mode, language, longest, cpuSeconds, memoryMb } = request;
+  const inside = tier === 1;
+  const runtime = inside ? "/rt" : staging.runtime;
+  const box = inside ? `/box/${staged.file}` : `${staged.path}/${staged.file}`;
+  const home = inside ? "/tmp" : staged.scratch;
+  const mounts = [
+    { from: staging.runtime, to: "/rt" },
+    { from: `${staged.path}/${staged.file}`, to: `/box/${staged.file}` },
+  ];
+  const environment: Record<string, string> = {
+    PATH: "/usr/bin",
+    LANG: "C.UTF-8",
+    HOME: home,
+    TMPDIR: home,
+    OMP_NUM_THREADS: "1",
+    OPENBLAS_NUM_THREADS: "1",
+  };
+  const limits = { cpuSeconds, memoryMb, fileMb: 16, tmpMb: 32 };
+  if (language === "python") {
+    return {
+      tier,
+      argv: [PYTHON, "-I", "-B", "-X", "utf8", `${runtime}/driver.py`, mode, box, String(longest)],
+      limits: { ...limits, processes: 16, limitAddressSpace: true },
+      mounts,
+      environment,
+      workingDirectory: home,
+      scratch: inside ? null : staged.scratch,
+    };
+  }
+  const node = realpathSync(process.execPath);
+  const fromHost = node.startsWith("/usr/") || !inside ? node : "/opt/node";
+  if (inside && fromHost !== node) mounts.push({ from: staging.program(node), to: fromHost });
+  return {
+    tier,
+    argv: [fromHost, `--max-old-space-size=${memoryMb}`, `${runtime}/driver.mjs`, mode, box, String(longest)],
+    // Node starts a dozen threads of its own.
+    limits: { ...limits, processes: 64, limitAddressSpace: false },
+    mounts,
+    environment,
+    workingDirectory: home,
+    scratch: inside ? null : staged.scratch,
+  };
+}

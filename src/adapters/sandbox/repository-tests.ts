@@ -1,0 +1,294 @@
+/** A repository's own tests, on a private copy of its tree, with no network and nothing installed from the patch. */
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, relative, sep } from "node:path";
+import type { RepositoryTestRun } from "../../domain/judge.ts";
+import type { RepositoryTestRequest } from "../../ports.ts";
+import { type LaunchSpec, launch, PYTHON } from "./launch.ts";
+import type { Machine, Staged } from "./sandbox.ts";
+import { openSession, type Reply } from "./session.ts";
+
+const MEMORY_MB = 2048;
+const LOG_TAIL = 4000;
+const MOST_BYTES = 200 * 2 ** 20;
+
+type Runner = { argv: string[]; shown: string[]; results: "junit" | "unittest" | "none" };
+
+/** Test files and what steers a runner: a candidate never replaces them, whatever its patch says. */
+export function isTestOrRunnerFile(path: string): boolean {
+  const name = basename(path);
+  return (
+    /^(test_.*|.*_test|conftest)\.py$/.test(name) ||
+    /\.(test|spec)\.[cm]?[jt]sx?$/.test(name) ||
+    /(^|\/)(tests?|__tests__)\//.test(path) ||
+    /^(pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|package\.json|package-lock\.json|noxfile\.py|sitecustomize\.py|usercustomize\.py|\.coveragerc|(jest|vitest|mocha)\.config\..*|\.mocharc.*)$/.test(
+      name,
+    ) ||
+    /\.pth$/.test(name)
+  );
+}
+
+export async function runRepositoryTests(
+  machine: Machine,
+  request: RepositoryTestRequest,
+  signal?: AbortSignal,
+): Promise<RepositoryTestRun> {
+  const inside = machine.report.tier === 1;
+  const runner = findRunner(request, inside, machine.staging.runtime);
+  if ("reason" in runner) return notRun(machine, request.command ?? [], runner.reason);
+  const staged = stageTree(machine, request);
+  if ("reason" in staged) return notRun(machine, runner.shown, staged.reason);
+  const session = openSession(launch(specOf(machine, staged, request)));
+  const stop = () => void session.close();
+  signal?.addEventListener("abort", stop);
+  try {
+    const reply = await session.request((nonce) => `${JSON.stringify({ nonce, argv: runner.argv })}\n`, {
+      cpuMs: request.timeoutSeconds * 1000,
+      memoryMb: MEMORY_MB,
+      frameBytes: 17 * 2 ** 20,
+    });
+    return toRun(machine, runner, reply);
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    await session.close();
+    staged.remove();
+  }
+}
+
+function notRun(machine: Machine, command: string[], reason: string): RepositoryTestRun {
+  return {
+    status: "cannot-run",
+    reason,
+    command,
+    exitCode: null,
+    tests: [],
+    cpuMs: 0,
+    wallMs: 0,
+    verdict: "NOT_RUN",
+    attested: "in-process",
+    tier: machine.report.tier,
+    logSha256: createHash("sha256").update("").digest("hex"),
+    logTail: "",
+  };
+}
+
+/** Every file of the checkout but git's own and links, the candidate's laid over it. */
+function stageTree(machine: Machine, request: RepositoryTestRequest): Staged | { reason: string } {
+  const folder = machine.staging.folder({}, machine.report.tier === 2);
+  const tree = join(folder.path, "tree");
+  let bytes = 0;
+  for (const path of filesBelow(request.root)) bytes += path.size;
+  if (bytes > MOST_BYTES) {
+    folder.remove();
+    return {
+      reason: `the repository holds ${Math.round(bytes / 2 ** 20)} MB; at most 200 MB are copied into the sandbox`,
+    };
+  }
+  cpSync(request.root, tree, {
+    recursive: true,
+    filter: (from) => !relative(request.root, from).split(sep).includes(".git"),
+    verbatimSymlinks: true,
+  });
+  for (const { path, content } of request.overlay) {
+    const target = join(tree, path);
+    if (isTestOrRunnerFile(path) || !target.startsWith(`${tree}${sep}`) || path.split("/").includes(".git")) continue;
+    mkdirSync(dirname(target), { recursive: true });
+    // A folder that is a link would lead out of the copy.
+    if (!realpathSync(dirname(target)).startsWith(realpathSync(tree))) continue;
+    writeFileSync(target, content);
+  }
+  return { ...folder, file: "tree" };
+}
+
+function* filesBelow(root: string): Generator<{ size: number }> {
+  for (const entry of readdirSync(root, { withFileTypes: true })) {
+    if (entry.name === ".git") continue;
+    const path = join(root, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else if (entry.isFile()) yield { size: readFileSync(path).length };
+  }
+}
+
+/** Where Python finds the operator's packages: a virtual environment or a plain folder of packages. */
+function packagesOf(environment: string): string {
+  const lib = join(environment, "lib");
+  const python = existsSync(lib) ? readdirSync(lib).find((name) => /^python3/.test(name)) : undefined;
+  return python === undefined ? "" : `/lib/${python}/site-packages`;
+}
+
+function hasPytest(environment: string | null): boolean {
+  const folders = [
+    "/usr/lib/python3/dist-packages",
+    ...(environment === null ? [] : [join(environment, packagesOf(environment))]),
+  ];
+  return folders.some((folder) => existsSync(join(folder, "pytest", "__init__.py")));
+}
+
+function findRunner(request: RepositoryTestRequest, inside: boolean, runtime: string): Runner | { reason: string } {
+  const ours = `${inside ? "/rt" : runtime}/unittest_runner.py`;
+  const junit = ["-p", "no:cacheprovider", "--junitxml={results}"];
+  const { command } = request;
+  if (command !== null) {
+    const words = /^(python|python3)$/.test(command[0] ?? "") && command[1] === "-m" ? command.slice(2) : command;
+    if (words[0] === "pytest") {
+      if (!hasPytest(request.environment)) return { reason: noPytest };
+      return { argv: [PYTHON, "-B", "-m", "pytest", ...words.slice(1), ...junit], shown: command, results: "junit" };
+    }
+    if (words[0] === "unittest")
+      return { argv: [PYTHON, "-B", ours, ...words.slice(1)], shown: command, results: "unittest" };
+    if (command.length === 0) return { reason: "the test command is empty" };
+    return { argv: command, shown: command, results: "none" };
+  }
+  const files = [...pathsBelow(request.root, "")];
+  const tests = files.filter((path) => /(^|\/)(test_[^/]*|[^/]*_test)\.py$/.test(path));
+  if (tests.length > 0) {
+    if (hasPytest(request.environment)) {
+      return {
+        argv: [PYTHON, "-B", "-m", "pytest", "-q", ...junit],
+        shown: ["python3", "-m", "pytest", "-q"],
+        results: "junit",
+      };
+    }
+    const needs = tests.some((path) =>
+      /^\s*(import|from) pytest\b|^def test_/m.test(readFileSync(join(request.root, path), "utf8")),
+    );
+    if (needs) return { reason: noPytest };
+    const top = tests.every((path) => path.startsWith("tests/")) ? ["-s", "tests", "-t", "."] : [];
+    const usable = top.length === 0 || files.includes("tests/__init__.py") ? top : ["-s", "tests"];
+    return {
+      argv: [PYTHON, "-B", ours, "discover", ...usable],
+      shown: ["python3", "-m", "unittest", "discover", ...usable],
+      results: "unittest",
+    };
+  }
+  if (files.includes("package.json")) {
+    const { scripts } = JSON.parse(readFileSync(join(request.root, "package.json"), "utf8")) as {
+      scripts?: { test?: string };
+    };
+    if (scripts?.test && existsSync("/usr/bin/npm"))
+      return { argv: ["npm", "test"], shown: ["npm", "test"], results: "none" };
+    if (scripts?.test) return { reason: "npm is not in the sandbox; install it system-wide (/usr/bin/npm)" };
+  }
+  return {
+    reason: "no test runner found (pytest, unittest, npm test); name one in .github/funprm.yml under tests.command",
+  };
+}
+
+const noPytest =
+  "the tests need pytest, which is not in the sandbox; name an environment that holds it (tests.environment) or install python3-pytest";
+
+function* pathsBelow(root: string, at: string): Generator<string> {
+  for (const entry of readdirSync(join(root, at), { withFileTypes: true })) {
+    if (entry.name === ".git" || entry.name === "node_modules") continue;
+    const path = at === "" ? entry.name : `${at}/${entry.name}`;
+    if (entry.isDirectory()) yield* pathsBelow(root, path);
+    else if (entry.isFile()) yield path;
+  }
+}
+
+function specOf(machine: Machine, staged: Staged, request: RepositoryTestRequest): LaunchSpec {
+  const inside = machine.report.tier === 1;
+  const home = inside ? "/tmp" : staged.scratch;
+  const tree = `${staged.path}/tree`;
+  const mounts = [
+    { from: machine.staging.runtime, to: "/rt" },
+    { from: tree, to: "/box/tree" },
+  ];
+  const environment: Record<string, string> = { PATH: "/usr/bin", LANG: "C.UTF-8", HOME: home, TMPDIR: home, CI: "1" };
+  if (request.environment !== null) {
+    const at = inside ? "/env" : request.environment;
+    mounts.push({ from: request.environment, to: "/env" });
+    environment["PYTHONPATH"] = `${at}${packagesOf(request.environment)}`;
+    environment["PATH"] = `/usr/bin:${at}/bin`;
+  }
+  const runtime = inside ? "/rt" : machine.staging.runtime;
+  return {
+    tier: inside ? 1 : 2,
+    argv: [PYTHON, "-s", "-B", `${runtime}/repository_runner.py`, inside ? "/box/tree" : tree, home],
+    limits: {
+      cpuSeconds: request.timeoutSeconds,
+      memoryMb: MEMORY_MB,
+      processes: 128,
+      limitAddressSpace: false,
+      fileMb: 64,
+      tmpMb: 512,
+    },
+    mounts,
+    environment,
+    workingDirectory: home,
+    scratch: inside ? null : staged.scratch,
+  };
+}
+
+function toRun(machine: Machine, runner: Runner, reply: Reply): RepositoryTestRun {
+  const log = reply.frames.find((frame) => frame.kind === "log")?.payload ?? Buffer.alloc(0);
+  const reported = reply.frames.find((frame) => frame.kind === "results")?.payload.toString("utf8") ?? "";
+  const end = reply.frames.find((frame) => frame.kind === "end");
+  const exitCode = end ? Number((JSON.parse(end.payload.toString("latin1")) as { status: number }).status) : null;
+  const tests =
+    runner.results === "junit" ? readJunit(reported) : runner.results === "unittest" ? readOutcomes(reported) : [];
+  const stopped = {
+    time: "TIME_LIMIT",
+    memory: "MEMORY_LIMIT",
+    output: "OUTPUT_LIMIT",
+    exit: "RUNTIME_ERROR",
+    infra: "INFRA",
+    tampered: "TAMPERED",
+  } as const;
+  const failed = tests.some((test) => test.outcome === "failed" || test.outcome === "error");
+  const ended = exitCode === 0 && !failed ? "PASS" : failed || exitCode === 1 ? "WRONG" : "RUNTIME_ERROR";
+  const base = { ...notRun(machine, runner.shown, ""), reason: null };
+  if (exitCode === 127) return { ...base, status: "cannot-run", reason: `${runner.shown[0]} is not in the sandbox` };
+  return {
+    ...base,
+    status: "ran",
+    reason: reply.detail,
+    exitCode,
+    tests,
+    cpuMs: Math.round(reply.cpuMs),
+    wallMs: Math.round(reply.wallMs),
+    verdict: reply.stopped === null ? ended : stopped[reply.stopped],
+    logSha256: createHash("sha256").update(log).digest("hex"),
+    logTail: log.toString("utf8").slice(-LOG_TAIL),
+  };
+}
+
+type Tests = RepositoryTestRun["tests"];
+
+function readOutcomes(text: string): Tests {
+  try {
+    const outcomes = JSON.parse(text) as Record<string, unknown>;
+    return Object.entries(outcomes).flatMap(([id, outcome]) =>
+      outcome === "passed" || outcome === "failed" || outcome === "error" || outcome === "skipped"
+        ? [{ id, outcome }]
+        : [],
+    );
+  } catch {
+    return [];
+  }
+}
+
+/** `testcase` elements of JUnit XML as pytest writes them. */
+export function readJunit(xml: string): Tests {
+  const plain = (text: string) =>
+    text.replace(/&(lt|gt|quot|apos|amp|#\d+);/g, (_, name: string) =>
+      name.startsWith("#")
+        ? String.fromCodePoint(Number(name.slice(1)))
+        : { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" }[name]!,
+    );
+  const tests: Tests = [];
+  for (const piece of xml.split("<testcase ").slice(1)) {
+    const head = piece.slice(0, piece.indexOf(">"));
+    const attribute = (name: string) => plain(new RegExp(`(?:^|\\s)${name}="([^"]*)"`).exec(head)?.[1] ?? "");
+    const body = head.endsWith("/") ? "" : piece.slice(0, piece.indexOf("</testcase>"));
+    const outcome = /<failure[ >]/.test(body)
+      ? "failed"
+      : /<error[ >]/.test(body)
+        ? "error"
+        : /<skipped[ />]/.test(body)
+          ? "skipped"
+          : "passed";
+    tests.push({ id: [attribute("classname"), attribute("name")].filter(Boolean).join("."), outcome });
+  }
+  return tests;
+}

@@ -1,0 +1,88 @@
+/** One candidate through its tests: one sandbox as long as it lives, a new one after it had to be killed. */
+import type { Verdict } from "../../domain/candidate.ts";
+import { FunprmError } from "../../domain/errors.ts";
+import { type Graded, grade, gradeRaised } from "./grade.ts";
+import type { Frame, Reply, RequestLimits, Session } from "./session.ts";
+
+export type TestRequest = {
+  /** The request's line for a nonce, without its line end. */
+  line: (nonce: string) => string;
+  frameBytes: number;
+  look: (frames: Frame[], status: number) => { verdict: Verdict; detail: string | null };
+  id?: string;
+};
+
+export type Plan = {
+  open: () => Session;
+  load: (nonce: string) => string;
+  tests: TestRequest[];
+  cpuSeconds: number;
+  memoryMb: number;
+  failFast: boolean;
+  signal: AbortSignal | undefined;
+};
+
+export type Ran = { cases: Graded[]; peakMb: number; cpuMs: number; wallMs: number; replies: (Reply | null)[] };
+
+export const NOT_RUN: Graded = { verdict: "NOT_RUN", cpuMs: 0, wallMs: 0, detail: null, contended: false };
+
+export async function runTests(plan: Plan): Promise<Ran> {
+  const startedAt = performance.now();
+  const ran: Ran = { cases: [], peakMb: 0, cpuMs: 0, wallMs: 0, replies: [] };
+  const limits = (frameBytes: number): RequestLimits => ({
+    cpuMs: plan.cpuSeconds * 1000,
+    memoryMb: plan.memoryMb,
+    frameBytes,
+  });
+  let session: Session | null = null;
+  const stop = () => void session?.close();
+  plan.signal?.addEventListener("abort", stop);
+  const add = (graded: Graded, test: TestRequest, reply: Reply | null) => {
+    ran.cases.push(test.id === undefined ? graded : { ...graded, id: test.id });
+    ran.replies.push(reply);
+  };
+  const count = (reply: Reply) => {
+    ran.cpuMs += reply.cpuMs;
+    ran.peakMb = Math.max(ran.peakMb, reply.peakMb);
+    return reply;
+  };
+  try {
+    for (const test of plan.tests) {
+      if (plan.failFast && ran.cases.some((one) => one.verdict !== "PASS")) {
+        add(NOT_RUN, test, null);
+        continue;
+      }
+      if (session === null || !session.alive()) {
+        await session?.close();
+        throwIfAborted(plan.signal);
+        session = plan.open();
+        const reply = count(await session.request((nonce) => `${plan.load(nonce)}\n`, limits(65_536)));
+        const loaded = grade(reply, plan.cpuSeconds, lookAtLoad);
+        if (loaded.verdict !== "PASS") {
+          for (const rest of plan.tests.slice(ran.cases.length)) add(loaded, rest, null);
+          break;
+        }
+      }
+      const reply = count(await session.request((nonce) => `${test.line(nonce)}\n`, limits(test.frameBytes)));
+      add(grade(reply, plan.cpuSeconds, test.look), test, reply);
+    }
+    throwIfAborted(plan.signal);
+  } finally {
+    plan.signal?.removeEventListener("abort", stop);
+    await session?.close();
+  }
+  ran.wallMs = performance.now() - startedAt;
+  return ran;
+}
+
+function lookAtLoad(frames: Frame[]): { verdict: Verdict; detail: string | null } {
+  const error = frames.find((frame) => frame.kind === "load-error");
+  if (error) return gradeRaised(error.payload);
+  return frames.length === 0
+    ? { verdict: "PASS", detail: null }
+    : { verdict: "TAMPERED", detail: "an answer before any question" };
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new FunprmError("INTERRUPTED", "judging was stopped");
+}

@@ -1,0 +1,55 @@
+"""Runs a repository's own test command on a private copy of its tree, inside the sandbox.
+
+argv: the tree (read-only), the folder for the copy. One JSON line on stdin: {"nonce", "argv", "results"}. Frames as driver.py:
+`log` (everything the command printed), `results` (what the runner reported, JUnit XML or JSON of unittest_runner.py), `end`.
+"""
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+
+MOST = 16 * 2**20
+
+
+def frame(results, nonce, kind, payload=b""):
+    data = ("%s %s %d\n" % (nonce, kind, len(payload))).encode("ascii") + payload + b"\n"
+    while data:
+        data = data[os.write(results, data):]
+
+
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read(MOST)
+    except OSError:
+        return b""
+
+
+def main():
+    results = os.dup(1)
+    os.dup2(2, 1)
+    frame(results, "-", "hello", sys.version.split()[0].encode("ascii"))
+    request = json.loads(sys.stdin.readline())
+    nonce = request["nonce"]
+    tree = os.path.join(sys.argv[2], "work")
+    shutil.copytree(sys.argv[1], tree, symlinks=True, copy_function=shutil.copyfile)
+    output = os.path.join(sys.argv[2], "log")
+    found = os.path.join(sys.argv[2], "results")
+    argv = [part.replace("{results}", found) for part in request["argv"]]
+    status = 127
+    with open(output, "wb") as log:
+        try:
+            status = subprocess.run(argv, cwd=tree, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                    env={**os.environ, "FUNPRM_RESULTS": found}).returncode
+        except OSError as error:
+            log.write(("%s: %s\n" % (argv[0], error.strerror)).encode())
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    frame(results, nonce, "log", read(output))
+    frame(results, nonce, "results", read(found))
+    frame(results, nonce, "end", json.dumps({"status": status, "cpuMs": (usage.ru_utime + usage.ru_stime) * 1000,
+                                             "rssKb": usage.ru_maxrss}).encode("ascii"))
+
+
+main()
