@@ -2,10 +2,12 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { createFiles } from "../adapters/files/files.ts";
 import { openRewardModel } from "../adapters/onnx/reward-model.ts";
+import { openSandbox } from "../adapters/sandbox/open-sandbox.ts";
 import { createSyntax } from "../adapters/tree-sitter/create-syntax.ts";
-import { invocationFolder } from "../config/env.ts";
+import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { FunprmError } from "../domain/errors.ts";
 import { addDatasetCommand } from "./commands/dataset.ts";
+import { addJudgeCommand } from "./commands/judge.ts";
 import { addScoreCommand } from "./commands/score.ts";
 import { addStepsCommand } from "./commands/steps.ts";
 import type { CommandContext } from "./context.ts";
@@ -31,6 +33,10 @@ export async function main(args: string[]): Promise<number> {
     rewardModel: (folder) => openRewardModel(folder ?? EMBEDDED_MODEL),
   });
   addDatasetCommand(program, context, { syntax: () => createSyntax(), files: createFiles });
+  addJudgeCommand(program, context, {
+    judge: () => openSandbox({ weakestTier: readEnvironment().SANDBOX_WEAKEST_TIER }),
+    files: createFiles,
+  });
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;

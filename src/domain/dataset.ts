@@ -40,6 +40,11 @@ export type CandidateSetProblem = {
   language?: string | undefined;
   date?: string | null | undefined;
   license?: string | undefined;
+  io?: "call" | "stdin" | undefined;
+  /** Many forms (rulings 16); the judge reads them. */
+  tests?: unknown;
+  /** Source that the set's own harness put before each program. */
+  preamble?: string | null | undefined;
   candidates: SetCandidate[];
 };
 

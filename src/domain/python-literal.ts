@@ -207,7 +207,7 @@ export class LiteralReader {
       if (bytes !== null && bytes !== isBytes) return undefined;
       bytes = isBytes;
       const body = token.text.slice(prefix!.length + quote!.length, -quote!.length).replace(/\r\n?/g, "\n");
-      const piece = /r/i.test(prefix!) ? body : unescape(body, isBytes);
+      const piece = /r/i.test(prefix!) ? body : unescaped(body, isBytes);
       if (piece === null) return undefined;
       text += piece;
     }
@@ -320,21 +320,21 @@ const SIMPLE: Record<string, string> = {
 };
 
 /** Null for \N{…}, which needs the table of Unicode names. */
-function unescape(body: string, bytes: boolean): string | null {
+function unescaped(body: string, bytes: boolean): string | null {
   let failed = false;
   const pattern = bytes
     ? /\\(x[\da-fA-F]{2}|[0-7]{1,3}|[\s\S])/g
     : /\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[0-7]{1,3}|[\s\S])/g;
-  const text = body.replace(pattern, (whole, escape: string) => {
-    if (/^[xuU]./.test(escape)) {
-      const code = Number.parseInt(escape.slice(1), 16);
+  const text = body.replace(pattern, (whole, sequence: string) => {
+    if (/^[xuU]./.test(sequence)) {
+      const code = Number.parseInt(sequence.slice(1), 16);
       if (code <= 0x10ffff) return String.fromCodePoint(code);
       failed = true;
       return "";
     }
-    if (/^[0-7]/.test(escape)) return String.fromCodePoint(Number.parseInt(escape, 8));
-    if (escape === "N" && !bytes) failed = true;
-    return SIMPLE[escape] ?? whole;
+    if (/^[0-7]/.test(sequence)) return String.fromCodePoint(Number.parseInt(sequence, 8));
+    if (sequence === "N" && !bytes) failed = true;
+    return SIMPLE[sequence] ?? whole;
   });
   return failed ? null : text;
 }

@@ -48,9 +48,9 @@ export type Conversion = {
 };
 
 type Row = {
-  io: "call" | "stdin";
+  io?: "call" | "stdin" | undefined;
   entry_point?: string | null | undefined;
-  tests: unknown;
+  tests?: unknown;
   preamble?: string | null | undefined;
 };
 

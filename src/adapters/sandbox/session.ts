@@ -123,7 +123,7 @@ export function openSession(child: ChildProcess): Session {
     void close();
   }
 
-  function watch(): void {
+  function watch() {
     if (pending === null || child.pid === undefined || ended !== null) return;
     const age = performance.now() - pending.startedAt;
     if (age < POLL_MS / 2) return;
@@ -144,7 +144,7 @@ export function openSession(child: ChildProcess): Session {
 
   const stopPolling = poll(watch);
 
-  function accept(kind: string, nonce: string, payload: Buffer): void {
+  function accept(kind: string, nonce: string, payload: Buffer) {
     if (nonce === "-" && kind === "hello" && !said) {
       said = true;
       return;

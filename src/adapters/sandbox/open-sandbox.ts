@@ -11,7 +11,7 @@ import type {
   JudgeVerdict,
   StdinCase,
 } from "../../domain/judge.ts";
-import { decodeValue, toJsonText, toPythonLiteral, type Value } from "../../domain/judge-values.ts";
+import { decodeValue, toJsonText, type Value } from "../../domain/judge-values.ts";
 import type { Judge } from "../../ports.ts";
 import { type Graded, gradeCall, gradeRaised, gradeStdin, readValue, STDOUT_LIMIT, singleFrame } from "./grade.ts";
 import { inProcessTests } from "./in-process.ts";
@@ -33,28 +33,22 @@ export type SandboxJudge = Judge & {
 
 type Candidate = { code: string; language: "python" | "javascript" };
 
-/** Probes the machine once. With no sandbox every call is refused with SANDBOX_UNAVAILABLE; `sandbox.message` says the cure. */
-export async function createSandboxJudge(settings: { weakestTier: 0 | 1 | 2 }): Promise<SandboxJudge> {
+/**
+ * Probes the machine once, with hostile programs and an honest one. Without a sandbox of at least `weakestTier` it refuses
+ * with SANDBOX_UNAVAILABLE, whose line says what is missing and how to install it: candidate code never runs unconfined.
+ */
+export async function openSandbox(settings: { weakestTier: number }): Promise<SandboxJudge> {
   const machine = await openMachine(settings.weakestTier);
-  const { report } = machine;
-  const ready = () => {
-    if (report.tier === 3) throw new FunprmError("SANDBOX_UNAVAILABLE", report.message ?? "no sandbox on this machine");
-  };
+  if (machine.report.tier === 3) {
+    machine.dispose();
+    throw new FunprmError("SANDBOX_UNAVAILABLE", machine.report.message ?? "no sandbox on this machine");
+  }
   return {
-    sandbox: report,
+    sandbox: machine.report,
     interpreter: machine.interpreter,
-    async judge(problem, candidate, options = {}, signal) {
-      ready();
-      return judgeRepeatedly(machine, problem, candidate, options, signal);
-    },
-    async run(inputs, candidate, options = {}, signal) {
-      ready();
-      return outputsOf(machine, inputs, candidate, options, signal);
-    },
-    async runRepositoryTests(request, signal) {
-      ready();
-      return runRepositoryTests(machine, request, signal);
-    },
+    judge: (problem, candidate, options = {}, signal) => judgeRepeatedly(machine, problem, candidate, options, signal),
+    run: (inputs, candidate, options = {}, signal) => outputsOf(machine, inputs, candidate, options, signal),
+    runRepositoryTests: (request, signal) => runRepositoryTests(machine, request, signal),
     dispose: () => machine.dispose(),
   };
 }
