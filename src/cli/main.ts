@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { createFiles } from "../adapters/files/files.ts";
 import { openRewardModel } from "../adapters/onnx/reward-model.ts";
-import { openSandbox } from "../adapters/sandbox/open-sandbox.ts";
+import { createSandboxJudge } from "../adapters/sandbox/sandbox-judge.ts";
 import { createSyntax } from "../adapters/tree-sitter/create-syntax.ts";
 import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { FunprmError } from "../domain/errors.ts";
@@ -34,7 +34,7 @@ export async function main(args: string[]): Promise<number> {
   });
   addDatasetCommand(program, context, { syntax: () => createSyntax(), files: createFiles });
   addJudgeCommand(program, context, {
-    judge: () => openSandbox({ weakestTier: readEnvironment().SANDBOX_WEAKEST_TIER }),
+    judge: () => createSandboxJudge({ weakestTier: readEnvironment().SANDBOX_WEAKEST_TIER }),
     files: createFiles,
   });
   try {

@@ -34,21 +34,30 @@ export type SandboxJudge = Judge & {
 type Candidate = { code: string; language: "python" | "javascript" };
 
 /**
- * Probes the machine once, with hostile programs and an honest one. Without a sandbox of at least `weakestTier` it refuses
- * with SANDBOX_UNAVAILABLE, whose line says what is missing and how to install it: candidate code never runs unconfined.
+ * Probes the machine once, with hostile programs and an honest one. Without a sandbox of at least `weakestTier` the judge
+ * reports tier 3 and refuses every call with SANDBOX_UNAVAILABLE: candidate code never runs unconfined.
  */
-export async function openSandbox(settings: { weakestTier: number }): Promise<SandboxJudge> {
+export async function createSandboxJudge(settings: { weakestTier: number }): Promise<SandboxJudge> {
   const machine = await openMachine(settings.weakestTier);
-  if (machine.report.tier === 3) {
-    machine.dispose();
-    throw new FunprmError("SANDBOX_UNAVAILABLE", machine.report.message ?? "no sandbox on this machine");
-  }
+  const { report } = machine;
+  const ready = () => {
+    if (report.tier === 3) throw new FunprmError("SANDBOX_UNAVAILABLE", report.message ?? "no sandbox on this machine");
+  };
   return {
-    sandbox: machine.report,
+    sandbox: report,
     interpreter: machine.interpreter,
-    judge: (problem, candidate, options = {}, signal) => judgeRepeatedly(machine, problem, candidate, options, signal),
-    run: (inputs, candidate, options = {}, signal) => outputsOf(machine, inputs, candidate, options, signal),
-    runRepositoryTests: (request, signal) => runRepositoryTests(machine, request, signal),
+    async judge(problem, candidate, options = {}, signal) {
+      ready();
+      return judgeRepeatedly(machine, problem, candidate, options, signal);
+    },
+    async run(inputs, candidate, options = {}, signal) {
+      ready();
+      return outputsOf(machine, inputs, candidate, options, signal);
+    },
+    async runRepositoryTests(request, signal) {
+      ready();
+      return runRepositoryTests(machine, request, signal);
+    },
     dispose: () => machine.dispose(),
   };
 }
