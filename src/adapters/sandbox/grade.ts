@@ -109,15 +109,15 @@ export function gradeCall(frames: Frame[], status: number, expected: Value, rule
   }
 }
 
-/** Longest standard output that is compared, in bytes. */
+/** Longest standard output that is compared, in bytes; the drivers send no more. */
 export const STDOUT_LIMIT = 8 * 2 ** 20;
 
 export function gradeStdin(frames: Frame[], status: number, test: StdinCase, rule: CompareRule): Finding {
   const raised = frames.find((frame) => frame.kind === "raised");
-  const outputs = frames.filter((frame) => frame.kind === "stdout");
+  const outputs = frames.filter((frame) => frame.kind === "stdout" || frame.kind === "long");
   if (outputs.length !== 1) return { verdict: "TAMPERED", detail: "more answers than questions" };
+  if (outputs[0]!.kind === "long") return { verdict: "OUTPUT_LIMIT", detail: "more than 8 MB printed" };
   const output = outputs[0]!.payload;
-  if (output.length > STDOUT_LIMIT) return { verdict: "OUTPUT_LIMIT", detail: "more than 8 MB printed" };
   if (raised) return gradeRaised(raised.payload);
   if (status !== 0) {
     const finding = withoutAnswer(status);

@@ -97,11 +97,12 @@ function specOf(tier: 1 | 2, staging: Staging, request: OpenRequest): LaunchSpec
     };
   }
   const node = realpathSync(process.execPath);
-  const fromHost = node.startsWith("/usr/") || !inside ? node : "/opt/node";
-  if (inside && fromHost !== node) mounts.push({ from: staging.program(node), to: fromHost });
+  const program = staging.program(node);
+  const at = !inside || node.startsWith("/usr/") ? program : "/opt/node";
+  mounts.push({ from: program, to: at });
   return {
     tier,
-    argv: [fromHost, `--max-old-space-size=${memoryMb}`, `${runtime}/driver.mjs`, mode, box, String(longest)],
+    argv: [at, `--max-old-space-size=${memoryMb}`, `${runtime}/driver.mjs`, mode, box, String(longest)],
     // Node starts a dozen threads of its own.
     limits: { ...limits, processes: 64, limitAddressSpace: false },
     mounts,

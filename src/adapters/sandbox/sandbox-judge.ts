@@ -28,6 +28,8 @@ const DEFAULTS = { cpuSeconds: 2, memoryMb: 512 };
 export type SandboxJudge = Judge & {
   /** Version of the Python that runs candidates: part of every cache key. */
   readonly interpreter: string;
+  /** Folder that every command line of its sandboxes names. */
+  readonly staging: string;
   dispose(): void;
 };
 
@@ -46,6 +48,7 @@ export async function createSandboxJudge(settings: { weakestTier: number }): Pro
   return {
     sandbox: report,
     interpreter: machine.interpreter,
+    staging: machine.staging.root,
     async judge(problem, candidate, options = {}, signal) {
       ready();
       return judgeRepeatedly(machine, problem, candidate, options, signal);

@@ -7,6 +7,8 @@ import { killTree, outOfMemoryKills, sampleTree, sharedAwareMb } from "./process
 export const GRACE_MS = 500;
 const POLL_MS = 20;
 const STDERR_LIMIT = 8 * 2 ** 20;
+/** Above what RLIMIT_NPROC gives any runner; where the limit counts a shared uid, this is what holds. */
+const MOST_PROCESSES = 200;
 /** However long processes queue for a CPU, nothing lasts longer than this many times its limit. */
 const QUEUE_FACTOR = 8;
 
@@ -71,6 +73,9 @@ function poll(work: () => void): () => void {
 
 export function openSession(child: ChildProcess): Session {
   let buffer: Buffer = Buffer.alloc(0);
+  /** What came after `buffer`, joined only when a frame may be complete: joining at each piece is quadratic. */
+  let later: Buffer[] = [];
+  let laterBytes = 0;
   let need: { kind: string; nonce: string; length: number } | null = null;
   let pending: Pending | null = null;
   let said = false;
@@ -136,6 +141,7 @@ export function openSession(child: ChildProcess): Session {
     if (memory > pending.limits.memoryMb) memory = sharedAwareMb(now.pids);
     pending.peakMb = Math.max(pending.peakMb, memory);
     if (memory > pending.limits.memoryMb) return kill("memory", `more than ${pending.limits.memoryMb} MB`);
+    if (now.pids.length > MOST_PROCESSES) return kill("exit", `more than ${MOST_PROCESSES} processes`);
     const seconds = pending.limits.cpuMs / 1000;
     if (pending.cpuMs > pending.limits.cpuMs + GRACE_MS) return kill("time", `more than ${seconds} s of CPU`);
     const queue = Math.min(pending.delayMs, (QUEUE_FACTOR - 1) * pending.limits.cpuMs);
@@ -168,7 +174,12 @@ export function openSession(child: ChildProcess): Session {
 
   child.stdout!.on("data", (data: Buffer) => {
     if (ended !== null) return;
-    buffer = buffer.length === 0 ? data : Buffer.concat([buffer, data]);
+    later.push(data);
+    laterBytes += data.length;
+    if (need !== null && buffer.length + laterBytes < need.length + 1) return;
+    buffer = Buffer.concat([buffer, ...later]);
+    later = [];
+    laterBytes = 0;
     while (ended === null) {
       if (need === null) {
         const end = buffer.indexOf(10);

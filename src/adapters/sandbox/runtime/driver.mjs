@@ -10,6 +10,7 @@ import vm from "node:vm";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 const DEEPEST = 300;
+const STDOUT_LIMIT = 8 * 2 ** 20;
 
 function encode(value, depth = 0) {
   if (depth > DEEPEST) throw new TypeError(`nested more than ${DEEPEST} deep`);
@@ -184,11 +185,12 @@ function inProcess(nonce, request, path) {
   const done = spawnSync(process.execPath, [...process.execArgv, path], { stdio: [openSync("input", "r"), output, 2] });
   const after = process.resourceUsage();
   const size = fstatSync(output).size;
-  const body = Buffer.alloc(size);
-  readSync(output, body, 0, size, 0);
+  const body = Buffer.alloc(size > STDOUT_LIMIT ? 0 : size);
+  readSync(output, body, 0, body.length, 0);
   closeSync(input);
   closeSync(output);
-  frame(nonce, "stdout", body);
+  if (size > STDOUT_LIMIT) frame(nonce, "long");
+  else frame(nonce, "stdout", body);
   const spent = after.userCPUTime + after.systemCPUTime - before.userCPUTime - before.systemCPUTime;
   const signals = { SIGKILL: 9, SIGXCPU: 24, SIGSEGV: 11, SIGABRT: 6, SIGTERM: 15 };
   const status = done.signal ? -(signals[done.signal] ?? 9) : (done.status ?? 1);

@@ -11,7 +11,8 @@ from _json import encode_basestring_ascii as _quote
 from binascii import b2a_base64 as _base64
 
 _SAFE_INTEGER = 2**53
-_STATEMENT_LIMIT = 500
+_MESSAGE_LIMIT = 500
+_STDOUT_LIMIT = 8 * 2**20
 
 
 class _NotPlain(Exception):
@@ -97,7 +98,7 @@ def _error_text(error):
     """Names of the error's classes, most derived first, and its text, as JSON."""
     names = ",".join(_quote(str(base.__name__)) for base in type.mro(type(error)) if base is not object)
     try:
-        message = str(error)[:_STATEMENT_LIMIT]
+        message = str(error)[:_MESSAGE_LIMIT]
     except BaseException:
         message = ""
     return ('{"classes":[%s],"message":%s}' % (names, _quote(message))).encode("ascii")
@@ -207,15 +208,13 @@ def _stdin_test(results, requests, code, path, nonce, data):
     end = _wait(pid)
     size = os.fstat(sink).st_size
     os.lseek(sink, 0, os.SEEK_SET)
-    data = b""
-    while len(data) < size:
-        piece = os.read(sink, 1 << 20)
-        if not piece:
-            break
-        data += piece
+    if size > _STDOUT_LIMIT:
+        _frame(results, nonce, "long")
+    else:
+        with open(sink, "rb", closefd=False) as file:
+            _frame(results, nonce, "stdout", file.read())
     os.close(source)
     os.close(sink)
-    _frame(results, nonce, "stdout", data)
     _frame(results, nonce, "end", end)
 
 

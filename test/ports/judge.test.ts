@@ -1,0 +1,228 @@
+/** The promise of `Judge`: what cannot be forged decides, nothing gets out, nothing is left, honest programs pass. */
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createSandboxJudge, type SandboxJudge } from "../../src/adapters/sandbox/sandbox-judge.ts";
+import type { Verdict } from "../../src/domain/candidate.ts";
+import type { JudgeProblem, JudgeVerdict } from "../../src/domain/judge.ts";
+
+const LONG = process.env["FUNPRM_LONG"] !== undefined;
+const fixtures = join(import.meta.dirname, "../fixtures");
+
+const PROBLEM: JudgeProblem = {
+  io: "call",
+  entry_point: "solve",
+  cases: [
+    { args: [3], kwargs: {}, expected: 7 },
+    { args: [10], kwargs: {}, expected: 21 },
+  ],
+};
+
+let judge: SandboxJudge;
+beforeAll(async () => {
+  judge = await createSandboxJudge({ weakestTier: 1 });
+});
+afterAll(() => judge.dispose());
+
+function programs(folder: string): { name: string; code: string; allowed: string[] }[] {
+  return readdirSync(join(fixtures, folder)).map((file) => {
+    const code = readFileSync(join(fixtures, folder, file), "utf8");
+    const allowed = /^# verdict: (\S+)$/m.exec(code)?.[1]?.split("|") ?? ["PASS"];
+    return { name: file.replace(".py", ""), code, allowed };
+  });
+}
+
+/** Processes that a sandbox of this test run could have left: those that nobody else starts with our driver. */
+function leftovers(): string[] {
+  const lines = execFileSync("ps", ["-eo", "ppid,pid,args"], { encoding: "utf8" }).split("\n");
+  return lines.filter((line) => line.includes(judge.staging));
+}
+
+const python = (code: string) => ({ code, language: "python" as const });
+
+describe("tier 1", () => {
+  it("is what this machine gives, its probes held", () => {
+    expect(judge.sandbox.tier).toBe(1);
+    expect(judge.sandbox.probes.length).toBeGreaterThanOrEqual(7);
+    expect(judge.sandbox.probes.filter((probe) => !probe.ok)).toEqual([]);
+  });
+
+  const hostile = programs("hostile");
+  it(`holds ${hostile.length} hostile programs, each with its verdict, none late, nothing left`, async () => {
+    expect(hostile.length).toBeGreaterThanOrEqual(40);
+    const misses: string[] = [];
+    for (let round = 0; round < (LONG ? 20 : 1); round++) {
+      // Most of them end at the limit: half a second shows the same as two.
+      await inParallel(4, hostile, async ({ name, code, allowed }) => {
+        const verdict = await judge.judge(PROBLEM, python(code), { cpuSeconds: 0.5, failFast: true });
+        if (!allowed.includes(verdict.verdict)) misses.push(`${name}: ${verdict.verdict} (${verdict.detail})`);
+      });
+    }
+    expect(misses).toEqual([]);
+    expect(leftovers()).toEqual([]);
+  }, 900_000);
+
+  const honest = programs("honest");
+  it(`never fails ${honest.length} honest programs, also when more run than there are cores`, async () => {
+    const misses: string[] = [];
+    for (let round = 0; round < (LONG ? 20 : 1); round++) {
+      await inParallel(LONG ? 8 : 3, honest, async ({ name, code }) => {
+        const verdict = await judge.judge(PROBLEM, python(code));
+        if (verdict.verdict !== "PASS" && !verdict.contended)
+          misses.push(`${name}: ${verdict.verdict} (${verdict.detail})`);
+      });
+    }
+    expect(misses).toEqual([]);
+  }, 900_000);
+
+  it("compares values strictly unless the problem says otherwise", async () => {
+    const answer = async (
+      source: string,
+      expected: JudgeVerdict["verdict"],
+      problem: Partial<JudgeProblem & { io: "call" }>,
+    ) => {
+      const cases = [{ args: [], kwargs: {}, expected: null, ...problem.cases?.[0] }];
+      const verdict = await judge.judge(
+        { ...PROBLEM, ...problem, cases } as JudgeProblem,
+        python(`def solve():\n    return ${source}\n`),
+      );
+      expect(`${source} ${verdict.verdict}`).toBe(`${source} ${expected}`);
+    };
+    const one = (expected: unknown, more: object = {}) => ({ cases: [{ expected }], ...more }) as never;
+    await answer("(1, 2)", "WRONG", one([1, 2]));
+    await answer("(1, 2)", "PASS", one([1, 2], { compare: { sequence: "loose" } }));
+    await answer(
+      "{1: {2}, 'a': b'x'}",
+      "PASS",
+      one({
+        $dict: [
+          [1, { $set: [2] }],
+          ["a", { $bytes: "eA==" }],
+        ],
+      }),
+    );
+    await answer("10**30", "PASS", one({ $int: "1000000000000000000000000000000" }));
+    await answer("1.0", "WRONG", one(1));
+    await answer("1.0", "PASS", one(1, { compare: { numbers: "loose" } }));
+    await answer("0.1 + 0.2", "PASS", one(0.3, { compare: { float: { abs: 1e-9, rel: 0 } } }));
+    await answer("float('inf')", "PASS", one({ $float: "inf" }));
+    await answer("int('x')", "PASS", one({ $raises: "ValueError" }));
+    await answer("int('1')", "WRONG", one({ $raises: "ValueError" }));
+    await answer("'\\ud800é\\x00'", "PASS", one("\ud800é\x00"));
+  });
+
+  it("gives each stdin case a process of its own and asks for exit status 0", async () => {
+    const problem: JudgeProblem = {
+      io: "stdin",
+      cases: [
+        { input: "1\n2\n", expected: "3" },
+        { input: "5\n6\n", expected: "11\n" },
+      ],
+    };
+    const verdictOf = async (code: string) => (await judge.judge(problem, python(code))).verdict;
+    expect(await verdictOf("print(int(input()) + int(input()))")).toBe("PASS");
+    expect(await verdictOf("import sys\nprint(sum(map(int, sys.stdin)))\nsys.exit(3)")).toBe("RUNTIME_ERROR");
+    expect(
+      await verdictOf("import threading\nthreading.Thread(target=lambda: print(int(input()) + int(input()))).start()"),
+    ).toBe("PASS");
+    expect(await verdictOf("while True: print('x' * 1000)")).toBe("OUTPUT_LIMIT");
+    expect(await verdictOf("print(3)")).toBe("WRONG");
+  });
+
+  it("runs JavaScript", async () => {
+    const javascript = async (code: string, problem: JudgeProblem = PROBLEM) =>
+      (await judge.judge(problem, { code, language: "javascript" })).verdict;
+    expect(await javascript("function solve(n) { console.log('noise'); return 2 * n + 1; }")).toBe("PASS");
+    expect(await javascript("module.exports = { solve: async (n) => 2 * n + 1 };")).toBe("PASS");
+    expect(await javascript("const solve = (n) => 2 * n;")).toBe("WRONG");
+    expect(await javascript("const solve = () => process.exit(0);")).toBe("RUNTIME_ERROR");
+    expect(await javascript("const solve = () => { while (true); };")).toBe("TIME_LIMIT");
+    const stdin: JudgeProblem = { io: "stdin", cases: [{ input: "20", expected: "41" }] };
+    expect(await javascript("console.log(2 * Number(require('fs').readFileSync(0, 'utf8')) + 1)", stdin)).toBe("PASS");
+  });
+
+  it("says FLAKY of what differs between runs, and runs at least three times", async () => {
+    const code = "import os\ndef solve(n):\n    return 2 * n + 1 if os.urandom(1)[0] & 1 else 0\n";
+    const verdicts = await Promise.all(
+      Array.from({ length: 4 }, () => judge.judge(PROBLEM, python(code), { repeat: 12 })),
+    );
+    expect(verdicts.map((verdict) => verdict.verdict)).toEqual(Array(4).fill("FLAKY"));
+  });
+
+  it("gives outputs without expected values, equal answers as equal text", async () => {
+    const inputs = { io: "call" as const, entry_point: "solve", cases: [{ args: [[3, 1]], kwargs: {} }] };
+    const outputs = async (code: string) => (await judge.run(inputs, python(code))).outputs;
+    expect(await outputs("def solve(x): return set(x)")).toEqual(await outputs("def solve(x): return {1, 3}"));
+    expect(await outputs("def solve(x): return x[9]")).toEqual([{ error: "IndexError", verdict: "RUNTIME_ERROR" }]);
+  });
+});
+
+describe("tests in the candidate's process", () => {
+  const unit = `import unittest
+class TestSolve(unittest.TestCase):
+    def test_small(self):
+        self.assertEqual(solve(3), 7)
+    def test_large(self):
+        self.assertEqual(solve(10), 21)
+`;
+  const check =
+    "def check(candidate):\n    assert candidate(3) == 7\n    for n in range(3):\n        assert candidate(n) == 2 * n + 1\n";
+  const verdictOf = async (tests: string, code: string): Promise<Verdict> => {
+    const verdict = await judge.judge({ io: "tests", entry_point: "solve", tests }, python(code));
+    expect(verdict.attested).toBe("in-process");
+    return verdict.verdict;
+  };
+
+  it("accounts for every known test", async () => {
+    const verdict = await judge.judge(
+      { io: "tests", entry_point: null, tests: unit },
+      python("def solve(n): return 7"),
+    );
+    expect(verdict.cases.map(({ id, verdict: said }) => `${id} ${said}`)).toEqual([
+      "TestSolve.test_small PASS",
+      "TestSolve.test_large WRONG",
+    ]);
+    for (const tests of [unit, check, "assert solve(3) == 7\nassert solve(10) == 21"]) {
+      expect(await verdictOf(tests, "def solve(n): return 2 * n + 1")).toBe("PASS");
+      expect(await verdictOf(tests, "def solve(n): return 2 * n")).toBe("WRONG");
+    }
+  });
+
+  it.each([
+    [
+      "a patched unittest",
+      "import unittest\nunittest.TestCase.assertEqual = lambda *a: None\ndef solve(n): return 0",
+      "TAMPERED",
+      unit,
+    ],
+    [
+      "a patched run",
+      "import unittest\nunittest.TestCase.run = lambda self, result=None: result\ndef solve(n): return 0",
+      "TAMPERED",
+      unit,
+    ],
+    ["always equal", "class A:\n    __eq__ = lambda s, o: True\ndef solve(n): return A()", "TAMPERED", unit],
+    [
+      "always equal in check",
+      "class A(int):\n    __eq__ = lambda s, o: True\n    __hash__ = None\ndef solve(n): return A()",
+      "TAMPERED",
+      check,
+    ],
+    ["an early exit", "import os\nos._exit(0)", "RUNTIME_ERROR", unit],
+    ["exit in a test", "import sys\ndef solve(n): sys.exit(0)", "RUNTIME_ERROR", unit],
+    ["skipping", "import unittest\ndef solve(n): raise unittest.SkipTest('no')", "RUNTIME_ERROR", unit],
+    ["a printed OK", "print('OK')\ndef solve(n): print('Ran 2 tests OK'); return 0", "WRONG", unit],
+  ])("is not fooled by %s", async (_name, code, expected, tests) => {
+    expect(await verdictOf(tests, code)).toBe(expected);
+  });
+});
+
+async function inParallel<T>(slots: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: slots }, async () => {
+      while (next < items.length) await work(items[next++]!);
+    }),
+  );
+}
