@@ -66,6 +66,19 @@ export interface Generator {
   sample(request: SampleRequest, signal?: AbortSignal): AsyncIterable<Sample | FailedSample>;
 }
 
+/** One answer from a file (`--replay`). `problem: "*"` fits every problem. */
+export type RecordedAnswer = {
+  problem: string;
+  index: number;
+  text: string;
+  model: string;
+  origin: "scripted" | "recorded";
+  finishReason: string;
+  promptTokens: number | null;
+  completionTokens: number | null;
+  costUsd: number | null;
+};
+
 // ---------------------------------------------------------------- Judge
 
 /** Verdicts of section 2 of security.md; expected values never enter the sandbox. */
@@ -350,6 +363,8 @@ export interface Files {
   text(path: string): Promise<string>;
   candidateSet(path: string): AsyncIterable<CandidateSetProblem>;
   trainingRows(path: string): AsyncIterable<TrainingRow>;
+  /** Recorded or scripted answers of a generator. */
+  answers(path: string): AsyncIterable<RecordedAnswer>;
   writeRows(path: string, rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<WrittenFile>;
   writeText(path: string, text: string): Promise<WrittenFile>;
 }

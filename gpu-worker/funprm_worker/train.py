@@ -242,7 +242,7 @@ class Run:
         held_out = self._validation_sample()
         optimiser = torch.optim.AdamW(self.model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
         self._load_optimiser(optimiser, state)
-        started, losses, best_auc = time.monotonic(), [], state.get("best", -math.inf)
+        started, losses, best_accuracy = time.monotonic(), [], state.get("best", -math.inf)
         for step in range(state["step"], settings.steps):
             batch = self._batch(encoded, mixed, step)
             self.model.train()
@@ -251,13 +251,14 @@ class Run:
             if (step + 1) % every == 0 or step + 1 == settings.steps:
                 scores = [mean(r) for r in step_rewards(self.model, held_out, self.encoder.pad_id)]
                 figures = solution_figures([one.row for one in held_out], scores)
-                auc = figures["auc"]["value"] if figures["auc"] else 0.0
-                if auc > best_auc:
-                    best_auc = auc
+                # Selection accuracy, not AUC and not the last (method.md section 7): that is what the model is for.
+                accuracy = figures["bestOf"]["value"] if figures["bestOf"] else 0.0
+                if accuracy > best_accuracy:
+                    best_accuracy = accuracy
                     save_model(self.model, best)
                 self._log({"phase": "reward", "step": step + 1, "loss": mean(losses), "auc": figures["auc"], "bestOf8": figures["bestOf"], "random": figures["random"], "seconds": time.monotonic() - started})
                 losses = []
-                self._save(optimiser, {"phase": "reward", "step": step + 1, "best": best_auc})
+                self._save(optimiser, {"phase": "reward", "step": step + 1, "best": best_accuracy})
 
     def _batch(self, encoded: list[list[EncodedRow]], mixed: list[list[EncodedRow]], step: int) -> list[EncodedRow]:
         """Clusters until the padded tokens are full; three of four with both verdicts."""

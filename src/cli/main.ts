@@ -1,19 +1,22 @@
-import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { createFiles } from "../adapters/files/files.ts";
 import { openRewardModel } from "../adapters/onnx/reward-model.ts";
 import { createSandboxJudge } from "../adapters/sandbox/sandbox-judge.ts";
 import { createSyntax } from "../adapters/tree-sitter/create-syntax.ts";
+import { createWorkspace } from "../adapters/workspace/workspace.ts";
+import { EMBEDDED_MODEL, matchesGlob, openGenerator, openJudge, openReplay, serve } from "../compose.ts";
 import { invocationFolder, readEnvironment } from "../config/env.ts";
+import { parseRepoConfig } from "../config/repo-config.ts";
 import { FunprmError } from "../domain/errors.ts";
+import { runDemo } from "../run-demo.ts";
 import { addDatasetCommand } from "./commands/dataset.ts";
+import { addDemoCommand } from "./commands/demo.ts";
 import { addJudgeCommand } from "./commands/judge.ts";
 import { addScoreCommand } from "./commands/score.ts";
+import { addServeCommand } from "./commands/serve.ts";
+import { addSolveCommand } from "./commands/solve.ts";
 import { addStepsCommand } from "./commands/steps.ts";
 import type { CommandContext } from "./context.ts";
-
-/** The bundle that ships with funprm. */
-const EMBEDDED_MODEL = fileURLToPath(new URL("../../models/funprm-mini", import.meta.url));
 
 /** Runs one command. Exit code: 0 done, 1 the work failed, 2 bad usage or bad input. */
 export async function main(args: string[]): Promise<number> {
@@ -37,6 +40,32 @@ export async function main(args: string[]): Promise<number> {
     judge: () => createSandboxJudge({ weakestTier: readEnvironment().SANDBOX_WEAKEST_TIER }),
     files: createFiles,
   });
+  addSolveCommand(program, context, {
+    files: createFiles,
+    checkout: (path) => createWorkspace().checkout({ kind: "local", path, ref: null }),
+    ports: async (replay, budgetUsd) => {
+      const env = readEnvironment();
+      const generator =
+        replay === null ? openGenerator(env, { model: null, budgetUsd, spentUsd: 0 }) : await openReplay(replay);
+      const log = {
+        debug() {},
+        info() {},
+        warn: (message: string, fields?: object) =>
+          context.stderr(`funprm: ${message} ${JSON.stringify(fields ?? {})}\n`),
+        error() {},
+      };
+      return {
+        syntax: await createSyntax(),
+        generator,
+        model: await openRewardModel(env.MODEL_DIR ?? EMBEDDED_MODEL),
+        judge: await openJudge(env, log),
+      };
+    },
+    parseConfig: parseRepoConfig,
+    matches: matchesGlob,
+  });
+  addDemoCommand(program, context, { run: runDemo });
+  addServeCommand(program, context, { serve });
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;

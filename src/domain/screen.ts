@@ -95,7 +95,7 @@ export function screenPath(path: string, policy: PatchPolicy): string | null {
       .toLowerCase()
       .replace(/[. ]+$/, ""),
   );
-  if (folded.some((part) => part === "" || part.startsWith(".git") || /^git~\d/.test(part) || part.includes(":")))
+  if (folded.some((part) => part === "" || part === ".git" || /^git~\d/.test(part) || part.includes(":")))
     return `forbidden: ${path} belongs to git`;
   if (folded.slice(0, -1).some((part) => FORBIDDEN_FOLDERS.has(part)))
     return `forbidden: ${path} is in a folder of workflows, hooks or tools`;

@@ -90,7 +90,7 @@ export function announcePush(
       compare: `${htmlUrl(world, repo)}/compare/${(before ?? ZERO).slice(0, 12)}...${(after ?? ZERO).slice(0, 12)}`,
       commits: shas.map((sha) => pushedCommit(world, repo, sha)),
       head_commit: after === null ? null : pushedCommit(world, repo, after),
-      pusher: { name: user.login, email: `${user.login}@users.noreply.example` },
+      pusher: { name: user.login, email: `${user.login.replace("[bot]", "")}@users.noreply.example` },
     },
   });
 }
@@ -123,7 +123,7 @@ function pushedCommit(world: World, repo: Repo, sha: string): Json {
 /** Where the app's own commits come from; a commit of a bot is what GitHub signs. */
 export function identity(world: World, login: string): git.Person {
   const user = world.user(login);
-  return { name: user.login, email: `${user.id}+${user.login}@users.noreply.example` };
+  return { name: user.login, email: `${user.id}+${user.login.replace("[bot]", "")}@users.noreply.example` };
 }
 
 export type FileChange = { path: string; content: Uint8Array | null; mode?: "100644" | "100755" };

@@ -26,7 +26,7 @@ export function answerGraphql(
     data: { createCommitOnBranch: null },
     errors: [{ type, path: ["createCommitOnBranch"], locations: [{ line: 1, column: 1 }], message }],
   });
-  schema ??= buildSchema(source.idl, { assumeValidSDL: true });
+  schema ??= buildSchema(source.idl, { assumeValid: true, assumeValidSDL: true });
   const errors = validate(schema, parse(String(body.query)));
   if (errors.length > 0) {
     for (const error of errors) world.violation("request", "graphql", error.message);

@@ -4,7 +4,7 @@ import { changedFunctions, type RunReport, stickyComment, type Touched } from ".
 import { FunprmError } from "../domain/errors.ts";
 import { type SolveIssuePayload, STATE_LABELS } from "../domain/job-payloads.ts";
 import { signMarker } from "../domain/marker.ts";
-import type { ParsedRepoConfig } from "../domain/repo-config.ts";
+import { DEFAULT_REPO_CONFIG, type ParsedRepoConfig } from "../domain/repo-config.ts";
 import { type Job, type Run, type RunState, TERMINAL_RUN_STATES } from "../domain/run.ts";
 import type { Ranked } from "../domain/select.ts";
 import type {
@@ -101,6 +101,36 @@ export async function solveIssue(ports: SolveIssuePorts, job: Job, signal: Abort
     startedBy: payload.startedBy,
   });
   await new Attempt(ports, ref, payload, config, settings, opened, fence, signal).work(issue, facts, base);
+}
+
+/** A job that is given up for good leaves its run failed, with a note, instead of at work for ever. */
+export async function noteDeadRun(
+  ports: SolveIssuePorts,
+  job: Job,
+  failure: { code: string; message: string },
+): Promise<void> {
+  if (job.kind !== "solve-issue") return;
+  const payload = job.payload as SolveIssuePayload;
+  const run = await ports.runs.latestRun(payload.repositoryId, payload.issueNumber);
+  if (!run || isTerminal(run.state)) return;
+  const ref: RepoRef = {
+    installationId: payload.installationId,
+    repositoryId: payload.repositoryId,
+    owner: payload.owner,
+    repo: payload.repo,
+  };
+  const settings = (run.settings ?? { config: DEFAULT_REPO_CONFIG, origins: {} }) as ParsedRepoConfig;
+  const attempt = new Attempt(
+    ports,
+    ref,
+    payload,
+    settings.config,
+    settings,
+    run,
+    job.fence,
+    new AbortController().signal,
+  );
+  await attempt.fail(failure);
 }
 
 /** Told once a user, an issue and a day: 👎 and one comment (product.md 3.1). */

@@ -13,4 +13,3 @@ export const replayRow = z.object({
   completionTokens: z.int().min(0).nullable().default(null),
   costUsd: z.number().min(0).nullable().default(null),
 });
-export type ReplayRow = z.infer<typeof replayRow>;

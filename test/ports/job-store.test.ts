@@ -96,8 +96,8 @@ function jobStorePromises(open: (now: () => Date, random: (bytes: number) => Uin
     const { store, pass } = await fresh();
     await store.accept(null, solve("later", { delaySeconds: 60 }));
     await store.accept(null, solve("stop", { kind: "stop-run" }));
-    expect(await store.claim("w", 30, ["redeliver"])).toBeNull();
-    expect((await store.claim("w", 300, ["redeliver", "stop-run"]))?.dedupeKey).toBe("stop");
+    expect(await store.claim("w", 30, ["reply-command"])).toBeNull();
+    expect((await store.claim("w", 300, ["reply-command", "stop-run"]))?.dedupeKey).toBe("stop");
     expect(await store.claim("w", 30)).toBeNull();
     pass(60);
     expect((await store.claim("w", 30))?.dedupeKey).toBe("later");

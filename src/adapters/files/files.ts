@@ -9,6 +9,7 @@ import { createGunzip, createGzip } from "node:zlib";
 import { FunprmError } from "../../domain/errors.ts";
 import type { Files, WrittenFile } from "../../ports.ts";
 import { candidateSetRowSchema } from "../../wire/candidate-set.ts";
+import { replayRow } from "../../wire/replay.ts";
 import { trainingRowSchema } from "../../wire/training-row.ts";
 
 /** What of a `wire` schema is used here: this folder's one outside thing is the disk. */
@@ -23,6 +24,7 @@ export function createFiles(): Files {
     text: readText,
     candidateSet: (path) => checkedRows(path, candidateSetRowSchema),
     trainingRows: (path) => checkedRows(path, trainingRowSchema),
+    answers: (path) => checkedRows(path, replayRow),
     writeRows,
     writeText: async (path, text) => writeAtomically(path, [Buffer.from(text)], 0),
   };

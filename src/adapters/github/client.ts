@@ -180,7 +180,9 @@ function boundedFetch(baseUrl: string, timeoutMs: number): typeof fetch {
       if (answer.status >= 300 && answer.status < 400 && answer.status !== 304)
         throw new TypeError(`refused to follow a redirect (${answer.status})`);
       const empty = [204, 205, 304].includes(answer.status);
-      return new Response(empty ? null : body, { status: answer.status, headers: answer.headers });
+      const whole = new Response(empty ? null : body, { status: answer.status, headers: answer.headers });
+      // octokit reads the page of a list from the address, which a Response made by hand does not have.
+      return Object.defineProperty(whole, "url", { value: url });
     }
   };
 }

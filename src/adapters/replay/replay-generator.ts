@@ -1,13 +1,12 @@
 /** Answers from a file, through the port of the LLM: the demo's scripted ones, and runs that are replayed. */
 import { FunprmError } from "../../domain/errors.ts";
-import type { FailedSample, Generator, Sample } from "../../ports.ts";
-import type { ReplayRow } from "../../wire/replay.ts";
+import type { FailedSample, Generator, RecordedAnswer, Sample } from "../../ports.ts";
 
 /**
  * @param rows read and checked by the files adapter. A file with the answers of one problem serves any problem: then its
  * key need not be known.
  */
-export function createReplayGenerator(rows: readonly ReplayRow[], file: string): Generator {
+export function createReplayGenerator(rows: readonly RecordedAnswer[], file: string): Generator {
   if (rows.length === 0)
     throw new FunprmError("BAD_INPUT", `${file}: holds no answer; give a file with at least one row`);
   const only = new Set(rows.map((row) => row.problem)).size === 1;

@@ -1,0 +1,166 @@
+"""From the best checkpoint of a run to a bundle: measured on held-out groups, exported, described in its manifest."""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from funprm_worker.bundle import OnnxScorer, write_bundle
+from funprm_worker.config import Config
+from funprm_worker.evaluate import solution_figures, step_figures
+from funprm_worker.model import RewardModel
+from funprm_worker.onnx_graph import round_weights, write_onnx
+from funprm_worker.rows import Row, read_rows
+from funprm_worker.train import EncodedRow, best_model, encode_rows, mean, step_rewards
+from funprm_worker.trivial import fit_and_score
+
+PARITY_TOLERANCE = 1e-4
+"""The int8 weights are multiplied out by the runtime: what is left is the order of fp32 sums."""
+
+GATE = {"kendall": 0.98, "samePick": 0.99}
+"""int8 ships only when it ranks and picks like fp32 (performance.md G15)."""
+
+
+def export(config: Config, name: str, version: str, out: Path, report: Callable[[str], None]) -> None:
+    """Writes `out/`: manifest.json, model.onnx, tokenizer.json, MODEL_CARD.md. Minutes on two cores."""
+    torch.set_num_threads(config.threads)
+    model, encoder = best_model(config)
+    rows = list(read_rows(Path(config.data) / "validation.jsonl.gz"))
+    encoded = encode_rows(rows, encoder, config.model.max_tokens, 1.0)
+    report(f"scoring {len(encoded)} of {len(rows)} validation rows")
+    exact = step_rewards(model, encoded, encoder.pad_id)
+    round_weights(model)
+    rounded = step_rewards(model, encoded, encoder.pad_id)
+    agreement = picks_agree(encoded, exact, rounded)
+    int8 = agreement["kendall"] >= GATE["kendall"] and agreement["samePick"] >= GATE["samePick"]
+    if not int8:
+        model, _ = best_model(config)
+    rewards = rounded if int8 else exact
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "tokenizer.json").write_text((Path(config.run) / "tokenizer.json").read_text())
+    write_onnx(model, out / "model.onnx", int8=int8)
+    training = list(read_rows(Path(config.data) / "training.jsonl.gz"))
+    card: Any = json.loads((Path(config.data) / "card.json").read_text())
+    facts = {
+        "name": name,
+        "version": version,
+        "weights": "int8" if int8 else "fp32",
+        "maxTokens": config.model.max_tokens,
+        "parameters": model.parameters_total(),
+        "trainedOn": trained_on(training, card),
+        "method": method(config, len(training)),
+        "metrics": {
+            "split": "validation",
+            "chosenOn": "the checkpoint was chosen by Best-of-8 on a part of these groups, so the figures are slightly optimistic",
+            "rows": len(encoded),
+            "tooLong": len(rows) - len(encoded),
+            "solution": figures(encoded, rewards),
+            "steps": steps(encoded, rewards),
+            "trivial": trivial(training, encoded, config.seed),
+            "int8AgainstFp32": agreement,
+            **multi_step(encoded, rewards),
+        },
+        "licence": "MIT (weights); the sets and their licences stand in trainedOn",
+    }
+    parity = parity_rows(encoded, config.seed)
+    manifest = write_bundle(out, facts, parity, PARITY_TOLERANCE)
+    check_torch_parity(model, encoded, out, encoder.pad_id)
+    report(json.dumps(manifest["metrics"], indent=1))
+
+
+def figures(encoded: list[EncodedRow], rewards: list[list[float]]) -> dict[str, Any]:
+    return solution_figures([one.row for one in encoded], [mean(r) for r in rewards])
+
+
+def multi_step(encoded: list[EncodedRow], rewards: list[list[float]]) -> dict[str, Any]:
+    """The slice on which the aggregations can differ at all: rows of two steps or more (rulings 3)."""
+    kept = [i for i, one in enumerate(encoded) if len(one.row.completions) > 1]
+    return {"multiStep": {"rows": len(kept), **figures([encoded[i] for i in kept], [rewards[i] for i in kept])}}
+
+
+def steps(encoded: list[EncodedRow], rewards: list[list[float]]) -> dict[str, Any]:
+    empty = {(one.row.problem, one.row.pool): rewards[i][0] for i, one in enumerate(encoded) if one.row.empty_prefix}
+    classes = [i for i, one in enumerate(encoded) if one.row.id.startswith("classeval/") and not one.row.empty_prefix]
+    return {"set": "classeval", "rows": len(classes), **step_figures([encoded[i].row for i in classes], [rewards[i] for i in classes], empty)}
+
+
+def trivial(training: list[Row], encoded: list[EncodedRow], seed: int) -> dict[str, Any]:
+    held_out = [one.row for one in encoded if one.row.verdict is not None]
+    return solution_figures(held_out, fit_and_score(training, held_out, seed))
+
+
+def picks_agree(encoded: list[EncodedRow], a: list[list[float]], b: list[list[float]], seed: int = 0) -> dict[str, float]:
+    """Kendall's tau over random pairs of rows of one (group, pool), and the share of Best-of-8 draws with the same pick."""
+    clusters: dict[tuple[str, str], list[int]] = {}
+    for i, one in enumerate(encoded):
+        if one.row.verdict is not None:
+            clusters.setdefault((one.row.group, one.row.pool), []).append(i)
+    rng = random.Random(seed)
+    score_a, score_b = [mean(r) for r in a], [mean(r) for r in b]
+    concordant = pairs = same = draws = 0
+    for members in clusters.values():
+        if len(members) < 2:
+            continue
+        for _ in range(min(20, len(members) * (len(members) - 1) // 2)):
+            i, j = rng.sample(members, 2)
+            difference = (score_a[i] - score_a[j]) * (score_b[i] - score_b[j])
+            concordant += 1 if difference > 0 else -1 if difference < 0 else 0
+            pairs += 1
+        if len(members) >= 8:
+            for _ in range(5):
+                drawn = rng.sample(members, 8)
+                same += max(drawn, key=lambda i: score_a[i]) == max(drawn, key=lambda i: score_b[i])
+                draws += 1
+    return {"kendall": round(concordant / max(1, pairs), 4), "samePick": round(same / max(1, draws), 4)}
+
+
+def trained_on(training: list[Row], card: Any) -> dict[str, Any]:
+    groups = sorted({row.group for row in training})
+    counts: dict[str, int] = {}
+    for row in training:
+        name = row.id.split("/", 1)[0]
+        counts[name] = counts.get(name, 0) + 1
+    licences = {one["set"]: one["licence"] for one in card["sets"]}
+    return {
+        "split": "training (fold 0-69 of sha256)",
+        "sets": [{"set": name, "rows": counts[name], "licence": licences.get(name, "see data card")} for name in sorted(counts)],
+        "groups": len(groups),
+        "groupsSha256": hashlib.sha256("\n".join(groups).encode()).hexdigest(),
+        "rows": len(training),
+        "languageModelText": "Python standard library of CPython (PSF licence)",
+    }
+
+
+def method(config: Config, rows: int) -> dict[str, Any]:
+    return {
+        "summary": "Causal transformer of the Qwen2 architecture with a scalar head: next-token pretraining on the Python standard library, then step rewards by BCE on soft labels and a within-problem pairwise loss; no label correction",
+        "architecture": {"hidden": config.model.hidden, "layers": config.model.layers, "heads": config.model.heads, "feedForward": config.model.feed_forward, "vocabulary": config.model.vocab},
+        "pretrain": {"steps": config.pretrain.steps, "tokens": config.pretrain.steps * config.pretrain.tokens},
+        "reward": {"steps": config.reward.steps, "paddedTokensAStep": config.reward.tokens, "rowsAvailable": rows},
+        "seed": config.seed,
+    }
+
+
+def parity_rows(encoded: list[EncodedRow], seed: int) -> list[tuple[str, list[str]]]:
+    """Short hand-made rows: shared data may not stand in the repository."""
+    prompt = "Problem:\n```\nReturn the sum of the even values of a list.\n```\n"
+    main = 'def total(values):\n    """Walk over the values once and add the even ones."""\n    return sum(v for v in values if is_even(v))'
+    helper = 'def is_even(value):\n    """True for a multiple of two."""\n    return value % 2 == 0'
+    wrong = 'def is_even(value):\n    """True for a multiple of two."""\n    return value % 2 == 1'
+    return [(prompt, [""]), (prompt, [main, helper]), (prompt, [main, wrong]), ("", [helper]), (prompt, [main, helper, wrong, helper]), ("Ω 漢字\n", ['print("<|step|>")'])]
+
+
+def check_torch_parity(model: RewardModel, encoded: list[EncodedRow], out: Path, pad_id: int) -> None:
+    """The exported graph against torch on real rows. Raises AssertionError above the tolerance."""
+    scorer = OnnxScorer(out / "model.onnx")
+    sample = random.Random(0).sample(encoded, min(64, len(encoded)))
+    ours = step_rewards(model, sample, pad_id)
+    for one, expected in zip(sample, ours, strict=True):
+        got = scorer.rewards([one.ids], pad_id)[0]
+        worst = float(np.abs(np.array([got[e] for e in one.ends]) - np.array(expected)).max())
+        assert worst <= PARITY_TOLERANCE, f"{one.row.id}: onnx and torch differ by {worst}"

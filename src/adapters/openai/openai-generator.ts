@@ -1,0 +1,231 @@
+/** Any OpenAI-compatible chat API behind the `Generator` port. Retries, time-outs and the budget live here and nowhere else. */
+import OpenAI, { APIConnectionError, APIError } from "openai";
+import type { SamplingFacts } from "../../domain/candidate.ts";
+import { selfCertainty } from "../../domain/self-certainty.ts";
+import type { Clock, FailedSample, Generator, Sample, SampleRequest } from "../../ports.ts";
+
+export type OpenAIOptions = {
+  apiKey: string;
+  /** null = OpenAI's own. */
+  baseUrl: string | null;
+  model: string;
+  /** Dollars per million tokens; null = unknown: then only tokens are counted and the budget cannot stop. */
+  price: { inputPerMillion: number; outputPerMillion: number } | null;
+  budgetUsd: number;
+  clock: Clock;
+  /** The package's time-out ends at the headers; this one is between two chunks. */
+  idleMs?: number;
+};
+
+const IDLE_MS = 120_000;
+const PARALLEL = 4;
+const ATTEMPTS = 4;
+const BACKOFF_MS = { first: 1_000, longest: 30_000 };
+const TOP_LOGPROBS = 5;
+/** A prompt of English and code has at least three characters a token. */
+const CHARACTERS_PER_TOKEN = 3;
+
+type Outcome = Sample | FailedSample;
+
+export function createOpenAIGenerator(options: OpenAIOptions): Generator {
+  const client = new OpenAI({
+    apiKey: options.apiKey,
+    baseURL: options.baseUrl ?? undefined,
+    maxRetries: 0,
+    timeout: options.idleMs ?? IDLE_MS,
+  });
+  // Log-probabilities are offered by some providers only: the first refusal switches them off for the rest.
+  const offers = { logprobs: true };
+  return {
+    name: "openai",
+    model: options.model,
+    origin: "llm",
+    async *sample(request, signal): AsyncGenerator<Outcome> {
+      const wanted = Array.from({ length: request.n }, (_, index) => index).filter(
+        (index) => !request.skip?.has(index),
+      );
+      const running = new Map<number, Promise<Outcome>>();
+      const budget = { left: options.budgetUsd };
+      const most = worstCase(request, options.price);
+      while (wanted.length > 0 || running.size > 0) {
+        while (wanted.length > 0 && running.size < PARALLEL) {
+          const index = wanted.shift()!;
+          if (most > budget.left) {
+            yield {
+              index,
+              error: {
+                code: "BUDGET_SPENT",
+                message: `the next candidate may cost $${most.toFixed(4)}, $${Math.max(0, budget.left).toFixed(4)} are left`,
+              },
+              facts: null,
+            };
+            continue;
+          }
+          // Reserved before the call and given back when the real cost is known.
+          budget.left -= most;
+          running.set(
+            index,
+            sampleOne(client, options, offers, request, index, signal).then((outcome) => {
+              budget.left += most - (outcome.facts?.costUsd ?? 0);
+              return outcome;
+            }),
+          );
+        }
+        if (running.size === 0) continue;
+        const outcome = await Promise.race(running.values());
+        running.delete(outcome.index);
+        yield outcome;
+      }
+    },
+  };
+}
+
+function worstCase(request: SampleRequest, price: OpenAIOptions["price"]): number {
+  if (price === null) return 0;
+  const characters = request.messages.reduce((sum, message) => sum + message.content.length, 0);
+  return (
+    ((characters / CHARACTERS_PER_TOKEN) * price.inputPerMillion + request.maxTokens * price.outputPerMillion) / 1e6
+  );
+}
+
+async function sampleOne(
+  client: OpenAI,
+  options: OpenAIOptions,
+  offers: { logprobs: boolean },
+  request: SampleRequest,
+  index: number,
+  signal?: AbortSignal,
+): Promise<Outcome> {
+  const facts: SamplingFacts = {
+    model: options.model,
+    temperature: request.temperature,
+    seed: request.seed === null ? null : (request.seed + index) % 2 ** 31,
+    finishReason: "error",
+    promptTokens: null,
+    completionTokens: null,
+    costUsd: null,
+    selfCertainty: null,
+  };
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted();
+    try {
+      return await stream(client, options, offers, request, index, facts, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof APIError && error.status === 400 && offers.logprobs) {
+        offers.logprobs = false;
+        continue;
+      }
+      const wait = retryDelay(error, attempt);
+      if (wait === null || attempt === ATTEMPTS)
+        return { index, error: describe(error), facts: facts.promptTokens === null ? null : facts };
+      await options.clock.sleep(wait, signal);
+    }
+  }
+}
+
+/** Milliseconds until the next attempt; null when another attempt cannot help. */
+function retryDelay(error: unknown, attempt: number): number | null {
+  const backoff = Math.min(BACKOFF_MS.longest, BACKOFF_MS.first * 2 ** (attempt - 1));
+  if (error instanceof APIError && error.status !== undefined) {
+    if (error.status !== 408 && error.status !== 409 && error.status !== 429 && error.status < 500) return null;
+    const told = Number(error.headers?.get("retry-after"));
+    return Number.isFinite(told) && told > 0 ? Math.min(told * 1000, 120_000) : backoff;
+  }
+  // A connection that failed, stood still or was cut: a cut stream is a plain TypeError.
+  return error instanceof APIConnectionError || error instanceof TypeError || error instanceof StreamEnded
+    ? backoff
+    : null;
+}
+
+class StreamEnded extends Error {}
+
+async function stream(
+  client: OpenAI,
+  options: OpenAIOptions,
+  offers: { logprobs: boolean },
+  request: SampleRequest,
+  index: number,
+  facts: SamplingFacts,
+  signal?: AbortSignal,
+): Promise<Sample> {
+  const idle = new AbortController();
+  let timer = setTimeout(() => idle.abort(), options.idleMs ?? IDLE_MS);
+  try {
+    const chunks = await client.chat.completions.create(
+      {
+        model: options.model,
+        messages: request.messages,
+        ...(request.temperature === null ? {} : { temperature: request.temperature }),
+        ...(facts.seed === null ? {} : { seed: facts.seed }),
+        max_completion_tokens: request.maxTokens,
+        ...(offers.logprobs ? { logprobs: true, top_logprobs: TOP_LOGPROBS } : {}),
+        stream: true,
+        stream_options: { include_usage: true },
+      },
+      { signal: signal ? AbortSignal.any([signal, idle.signal]) : idle.signal },
+    );
+    let text = "";
+    let refusal = "";
+    let finishReason = "";
+    const distributions: number[][] = [];
+    for await (const chunk of chunks) {
+      clearTimeout(timer);
+      timer = setTimeout(() => idle.abort(), options.idleMs ?? IDLE_MS);
+      const choice = chunk.choices[0];
+      text += choice?.delta?.content ?? "";
+      refusal += choice?.delta?.refusal ?? "";
+      finishReason = choice?.finish_reason ?? finishReason;
+      for (const token of choice?.logprobs?.content ?? [])
+        if (token.top_logprobs.length > 0) distributions.push(token.top_logprobs.map((one) => one.logprob));
+      if (chunk.usage) {
+        facts.promptTokens = chunk.usage.prompt_tokens;
+        facts.completionTokens = chunk.usage.completion_tokens;
+        if (options.price)
+          facts.costUsd =
+            (chunk.usage.prompt_tokens * options.price.inputPerMillion +
+              chunk.usage.completion_tokens * options.price.outputPerMillion) /
+            1e6;
+      }
+    }
+    if (idle.signal.aborted) throw new StreamEnded(`no token within ${(options.idleMs ?? IDLE_MS) / 1000} s`);
+    if (finishReason === "") throw new StreamEnded("the stream ended before the answer did");
+    const certainty = distributions.length === 0 ? null : selfCertainty(distributions);
+    return {
+      index,
+      text: text === "" ? refusal : text,
+      facts: {
+        ...facts,
+        finishReason: refusal !== "" && text === "" ? "refusal" : finishReason,
+        selfCertainty: certainty,
+      },
+    };
+  } catch (error) {
+    if (idle.signal.aborted && !signal?.aborted)
+      throw new StreamEnded(`no token within ${(options.idleMs ?? IDLE_MS) / 1000} s`);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One line without the key: an API's own text may repeat what was sent. */
+function describe(error: unknown): { code: string; message: string } {
+  if (error instanceof APIError && error.status !== undefined) {
+    const code = error.status === 429 || error.status >= 500 ? "GENERATOR_TRANSIENT" : "GENERATOR_REFUSED";
+    const why =
+      error.status === 401 || error.status === 403
+        ? "the key is not accepted; check OPENAI_API_KEY"
+        : error.status === 404
+          ? "no such model or address; check LLM_MODELS and OPENAI_BASE_URL"
+          : `status ${error.status}`;
+    return { code, message: `the LLM's API refused: ${why}` };
+  }
+  if (error instanceof StreamEnded) return { code: "GENERATOR_TRANSIENT", message: error.message };
+  if (error instanceof APIConnectionError || error instanceof TypeError)
+    return {
+      code: "GENERATOR_TRANSIENT",
+      message: "the LLM's API cannot be reached or cut the answer; check OPENAI_BASE_URL",
+    };
+  throw error;
+}

@@ -1,0 +1,90 @@
+/** The app: HTTP server and worker on one database, with the flows as job handlers. */
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import type { Probot } from "probot";
+import { replyCommand, stopRun } from "../flows/answer-command.ts";
+import type { JobHandler } from "../flows/jobs.ts";
+import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
+import type { Clock, JobStore, Log, RunStore } from "../ports.ts";
+import { type RunningServer, startServer } from "./server.ts";
+import { serveRunPage } from "./web/serve-run-page.ts";
+import { runWorker } from "./worker.ts";
+
+export type AppParts = {
+  jobs: JobStore;
+  runs: RunStore;
+  clock: Clock;
+  log: Log;
+  solve: SolveIssuePorts;
+  register: (jobs: JobStore, wake: () => void) => (app: Probot) => void;
+  identity: { appId: number; privateKey: string; webhookSecret: string };
+  listen: { host: string; port: number; webhookPath: string };
+  pages: { linkKey: string; operatorToken: string | null; open: boolean };
+  concurrency: number;
+  closed: () => Promise<void>;
+};
+
+/** Looks at an empty queue this often; a webhook wakes it at once. */
+const POLL_SECONDS = 1;
+/** A stop is seen at a heartbeat, every third of this. */
+const LEASE_SECONDS = 15;
+const GRACE_SECONDS = 25;
+
+/** @returns the server's address, and `stop`, which drains both. */
+export async function startApp(parts: AppParts): Promise<{ url: string; stop(): Promise<void> }> {
+  const { jobs, runs, clock, log, solve } = parts;
+  const commands = { host: solve.host, jobs, parseConfig: solve.parseConfig, markerKey: solve.markerKey };
+  const handlers: Record<string, JobHandler> = {
+    "solve-issue": (job, signal, fence) => solveIssue(solve, job, signal, fence),
+    "stop-run": (job) => stopRun(commands, job),
+    "reply-command": (job) => replyCommand(commands, job),
+  };
+  let server: RunningServer | null = null;
+  const close = async () => {
+    await server?.close();
+    await parts.closed();
+  };
+  const worker = runWorker(
+    { jobs, clock, log },
+    {
+      name: `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`,
+      handlers: handlers as never,
+      onDead: (job, error) => noteDeadRun(solve, job, error),
+      concurrency: parts.concurrency,
+      leaseSeconds: LEASE_SECONDS,
+      pollSeconds: POLL_SECONDS,
+      graceSeconds: GRACE_SECONDS,
+      random: Math.random,
+    },
+    close,
+  );
+  try {
+    server = await startServer({
+      ...parts.identity,
+      ...parts.listen,
+      register: parts.register(jobs, () => worker.wake()),
+      health: async () => {
+        const { running, draining } = worker.health();
+        return {
+          ok: !draining,
+          jobs: await jobs.counts(),
+          running: running.length,
+          model: solve.model.info,
+          sandbox: solve.judge?.sandbox ?? null,
+        };
+      },
+      page: (request, response) => serveRunPage({ runs, ...parts.pages, now: () => clock.now() }, request, response),
+    });
+  } catch (error) {
+    await worker.drain();
+    throw error;
+  }
+  log.info("listening", { url: server.url });
+  return {
+    url: server.url,
+    stop: async () => {
+      await worker.drain();
+      await close();
+    },
+  };
+}

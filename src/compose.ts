@@ -1,0 +1,256 @@
+/** The composition root: configuration → adapters → flows. The only place that constructs an adapter. */
+import { createHash, createHmac, generateKeyPairSync, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import picomatch from "picomatch";
+import { z } from "zod";
+import { openDatabase } from "./adapters/db/open-database.ts";
+import { createFiles } from "./adapters/files/files.ts";
+import { createGitHost } from "./adapters/github/git-host.ts";
+import { openRewardModel } from "./adapters/onnx/reward-model.ts";
+import { createOpenAIGenerator } from "./adapters/openai/openai-generator.ts";
+import { createReplayGenerator } from "./adapters/replay/replay-generator.ts";
+import { createSandboxJudge } from "./adapters/sandbox/sandbox-judge.ts";
+import { systemClock } from "./adapters/system/clock.ts";
+import { createLog } from "./adapters/system/log.ts";
+import { createSyntax } from "./adapters/tree-sitter/create-syntax.ts";
+import { createWorkspace } from "./adapters/workspace/workspace.ts";
+import { startApp } from "./app/start-app.ts";
+import { appIdentity, type Environment, readEnvironment } from "./config/env.ts";
+import { parseRepoConfig } from "./config/repo-config.ts";
+import { FunprmError } from "./domain/errors.ts";
+import { signLink } from "./domain/link.ts";
+import { startFakeGitHub } from "./fake-github/start.ts";
+import type { SolveIssuePorts } from "./flows/solve-issue.ts";
+import funprm from "./index.ts";
+import type { Generator, Judge, Log, RewardModel, RunStore } from "./ports.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** The bundle that ships with funprm. */
+export const EMBEDDED_MODEL = `${ROOT}models/funprm-mini`;
+export const DEMO = {
+  repository: `${ROOT}demo/repository`,
+  issue: `${ROOT}demo/issue.md`,
+  answers: `${ROOT}demo/answers.jsonl`,
+  abstainAnswers: `${ROOT}demo/answers-abstain.jsonl`,
+};
+
+const LINK_DAYS = 7;
+
+export function matchesGlob(glob: string, path: string): boolean {
+  return picomatch.isMatch(path, glob, { dot: true });
+}
+
+export async function openReplay(file: string): Promise<Generator> {
+  return createReplayGenerator(await Array.fromAsync(createFiles().answers(file)), file);
+}
+
+/** The configured LLM, one generator a run. Throws `GENERATOR_UNCONFIGURED` with the cure. */
+export function openGenerator(
+  env: Environment,
+  settings: { model: string | null; budgetUsd: number; spentUsd: number },
+): Generator {
+  if (!env.OPENAI_API_KEY)
+    throw new FunprmError(
+      "GENERATOR_UNCONFIGURED",
+      "no LLM is configured: set OPENAI_API_KEY (and OPENAI_BASE_URL for another provider than OpenAI), or give --replay FILE",
+    );
+  const models = env.LLM_MODELS.split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  const model = settings.model ?? models[0];
+  if (model === undefined)
+    throw new FunprmError("GENERATOR_UNCONFIGURED", "LLM_MODELS is not set: name the model to sample from");
+  if (!models.includes(model))
+    throw new FunprmError(
+      "BAD_REPO_CONFIG",
+      `.github/funprm.yml: llm.model ${model} is none of the operator's models (${models.join(", ")})`,
+    );
+  return createOpenAIGenerator({
+    apiKey: env.OPENAI_API_KEY,
+    baseUrl: env.OPENAI_BASE_URL ?? null,
+    model,
+    price: pricesOf(env)[model] ?? null,
+    budgetUsd: settings.budgetUsd - settings.spentUsd,
+    clock: systemClock,
+  });
+}
+
+const priceTable = z.record(
+  z.string(),
+  z.strictObject({ inputPerMillion: z.number().min(0), outputPerMillion: z.number().min(0) }),
+);
+
+function pricesOf(env: Environment): z.infer<typeof priceTable> {
+  if (!env.LLM_PRICES) return {};
+  return jsonSetting("LLM_PRICES", () => priceTable.parse(JSON.parse(readFileSync(env.LLM_PRICES!, "utf8"))));
+}
+
+function jsonSetting<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new FunprmError("BAD_CONFIG", `${name}: ${error instanceof Error ? error.message.split("\n")[0] : error}`);
+  }
+}
+
+function environments(env: Environment): (name: string) => string {
+  const folders = jsonSetting("TEST_ENVIRONMENTS", () =>
+    z.record(z.string(), z.string()).parse(JSON.parse(env.TEST_ENVIRONMENTS)),
+  );
+  return (name) => {
+    const folder = folders[name];
+    if (folder === undefined)
+      throw new FunprmError(
+        "BAD_REPO_CONFIG",
+        `.github/funprm.yml: tests.environment ${name} is none of the operator's environments (${Object.keys(folders).join(", ") || "none is set"})`,
+      );
+    return folder;
+  };
+}
+
+/** The sandbox of this machine; null, with a line in the log, when it has none: then nothing is executed. */
+export async function openJudge(env: Environment, log: Log): Promise<Judge | null> {
+  const judge = await createSandboxJudge({ weakestTier: env.SANDBOX_WEAKEST_TIER as 0 | 1 | 2 });
+  if (judge.sandbox.tier < 3) return judge;
+  log.warn("no sandbox: candidates are not executed", { reason: judge.sandbox.message });
+  return null;
+}
+
+function loggerOf(env: Environment): Log {
+  const secrets = [env.OPENAI_API_KEY, env.WEBHOOK_SECRET, env.OPERATOR_TOKEN].filter((secret) => secret !== undefined);
+  return createLog({ level: env.LOG_LEVEL, secrets });
+}
+
+/** Keys for markers and links come from the webhook secret: nothing more to configure, and each use has its own. */
+function derive(secret: string, purpose: string): string {
+  return createHmac("sha256", secret).update(`funprm ${purpose}`).digest("hex");
+}
+
+export async function serve(): Promise<{ url: string; stop(): Promise<void> }> {
+  const env = readEnvironment();
+  const identity = appIdentity(env);
+  return await start(env, identity, {
+    log: loggerOf(env),
+    apiUrl: env.GITHUB_API_URL,
+    generator: (settings) => openGenerator(env, settings),
+    publicUrl: env.PUBLIC_URL ?? null,
+    open: false,
+    pacing: undefined,
+  });
+}
+
+type StartOptions = {
+  log: Log;
+  apiUrl: string;
+  generator: SolveIssuePorts["generator"];
+  publicUrl: string | null;
+  open: boolean;
+  pacing: { spacingMs: number; perMinute: number; perHour: number } | undefined;
+};
+
+async function start(
+  env: Environment,
+  identity: ReturnType<typeof appIdentity>,
+  options: StartOptions,
+): Promise<{ url: string; runs: RunStore; stop(): Promise<void> }> {
+  const { log } = options;
+  const model: RewardModel = await openRewardModel(env.MODEL_DIR ?? EMBEDDED_MODEL);
+  const judge = await openJudge(env, log);
+  const { jobs, runs, close } = await openDatabase({
+    path: env.DATABASE_PATH,
+    now: () => systemClock.now(),
+    random: (bytes) => randomBytes(bytes),
+  });
+  const linkKey = derive(identity.webhookSecret, "links");
+  let address = options.publicUrl;
+  const link = (runId: string): string | null => {
+    if (address === null) return null;
+    const expires = Math.floor(systemClock.now().getTime() / 1000) + LINK_DAYS * 86_400;
+    // The link is posted again at every edit: rounded to a day, the same text is no edit.
+    return `${address}/runs/${runId}${options.open ? "" : `?${signLink(linkKey, runId, expires - (expires % 86_400))}`}`;
+  };
+  const solve: SolveIssuePorts = {
+    host: createGitHost({
+      appId: identity.appId,
+      privateKey: identity.privateKey,
+      baseUrl: options.apiUrl,
+      clock: systemClock,
+      ...(options.pacing ? { pacing: options.pacing } : {}),
+    }),
+    runs,
+    workspace: createWorkspace(),
+    syntax: await createSyntax(),
+    model,
+    judge,
+    clock: systemClock,
+    log,
+    parseConfig: parseRepoConfig,
+    generator: options.generator,
+    environment: environments(env),
+    matches: matchesGlob,
+    markerKey: derive(identity.webhookSecret, "markers"),
+    link,
+  };
+  const app = await startApp({
+    jobs,
+    runs,
+    clock: systemClock,
+    log,
+    solve,
+    register: funprm,
+    identity,
+    listen: { host: env.HOST, port: env.PORT, webhookPath: env.WEBHOOK_PATH },
+    pages: { linkKey, operatorToken: env.OPERATOR_TOKEN ?? null, open: options.open },
+    concurrency: env.CONCURRENCY,
+    closed: async () => {
+      await model.dispose();
+      await close();
+    },
+  });
+  if (options.open) address = app.url;
+  return { ...app, runs };
+}
+
+/** The demo's world: the app on an in-memory database, a fake GitHub in its own process, a scripted generator. */
+export async function startDemo(options: { verbose: boolean; answers: string }) {
+  const answers = await openReplay(options.answers);
+  const env: Environment = { ...readEnvironment(), DATABASE_PATH: ":memory:", HOST: "127.0.0.1", PORT: 0 };
+  const { privateKey, publicKey } = generateKeyPairSync("rsa", {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: "pkcs1", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  const identity = {
+    appId: 4242,
+    privateKey,
+    webhookSecret: createHash("sha256").update(randomBytes(32)).digest("hex"),
+  };
+  const github = await startFakeGitHub({
+    id: identity.appId,
+    slug: "funprm",
+    name: "FunPRM",
+    owner: "funprm-team",
+    publicKey,
+    webhookSecret: identity.webhookSecret,
+    webhookUrl: null,
+    permissions: { metadata: "read", contents: "write", issues: "write", pull_requests: "write", checks: "write" },
+    events: ["issues", "issue_comment", "pull_request", "check_run", "push", "pull_request_review"],
+  });
+  try {
+    const app = await start(env, identity, {
+      log: createLog({ level: options.verbose ? "info" : "error", secrets: [] }),
+      apiUrl: `${github.url}/api/v3`,
+      generator: () => answers,
+      publicUrl: null,
+      open: true,
+      // Loopback has no secondary limit to respect.
+      pacing: { spacingMs: 0, perMinute: 10_000, perHour: 100_000 },
+    });
+    await github.act("webhook", { url: `${app.url}/api/github/webhooks` });
+    return { github, app, runs: app.runs };
+  } catch (error) {
+    await github.stop();
+    throw error;
+  }
+}

@@ -1,0 +1,15 @@
+/** The Probot app: registers webhook handlers, nothing else. They verify (Probot), record, return. */
+import type { Probot } from "probot";
+import { receive, type Webhook } from "./app/webhooks/receive.ts";
+import type { JobStore } from "./ports.ts";
+
+export default function funprm(jobs: JobStore, wake: () => void): (app: Probot) => void {
+  return (app) => {
+    app.on(
+      ["issues.labeled", "issues.unlabeled", "issues.closed", "issue_comment.created"],
+      async ({ id, name, payload }) => {
+        await receive({ id, name, payload } as unknown as Webhook, jobs, wake);
+      },
+    );
+  };
+}
