@@ -27,15 +27,23 @@ export function knownTests(source: string, style: TestStyle): { id: string; asse
     const bare = statement.replace(/^(@.*\n)+/, "");
     const kind = /^class (\w+)\s*[:(]/.exec(bare)?.[1];
     if (kind !== undefined && (style === "unittest" || kind.startsWith("Test"))) {
-      const indent = /\n([ \t]+)\S/.exec(bare)?.[1] ?? "    ";
-      for (const match of bare.matchAll(new RegExp(`^${indent}(?:async )?def (test\\w*)\\(`, "gm")))
-        found.push(`${kind}.${match[1]}`);
+      for (const member of topLevelStatements(blockOf(bare))) {
+        const method = /^(?:@.*\n)*(?:async )?def (test\w*)\(/.exec(member)?.[1];
+        if (method !== undefined) found.push(`${kind}.${method}`);
+      }
     }
     const name = /^(?:async )?def (test\w*)\(/.exec(bare)?.[1];
     if (name !== undefined && style === "pytest") found.push(name);
   }
   // A method that stands twice is one: the last definition wins.
   return [...new Set(found)].map((id) => ({ id, asserts: 0 }));
+}
+
+/** What stands under the header of a class or function, at column 0. */
+function blockOf(statement: string): string {
+  const [, ...lines] = statement.split("\n");
+  const indent = lines.map((line) => /^([ \t]+)\S/.exec(line)?.[1]).find((found) => found !== undefined) ?? "";
+  return lines.map((line) => (line.startsWith(indent) ? line.slice(indent.length) : line)).join("\n");
 }
 
 /** What Python's `==` means for plain values. */
