@@ -122,7 +122,20 @@ const WEBHOOKS = [
   "push",
 ];
 /** Words about a schema, and formats that ajv does not know; nothing that a checker needs. */
-const NOISE = new Set(["description", "example", "examples", "title", "default", "externalDocs", "deprecated", "x-github", "x-multi-segment", "readOnly", "discriminator", "contentMediaType"]);
+const NOISE = new Set([
+  "description",
+  "example",
+  "examples",
+  "title",
+  "default",
+  "externalDocs",
+  "deprecated",
+  "x-github",
+  "x-multi-segment",
+  "readOnly",
+  "discriminator",
+  "contentMediaType",
+]);
 
 const folder = mkdtempSync(join(tmpdir(), "funprm-openapi-"));
 const description = readDescription();
@@ -130,19 +143,30 @@ const schemas = {};
 const webhookSchemas = {};
 const operations = Object.fromEntries(OPERATIONS.map((key) => [key, operation(key)]));
 for (const name of WEBHOOKS) {
-  const [, reference] = Object.values(description["x-webhooks"][name].post.requestBody.content)[0].schema.$ref.match(/#\/components\/schemas\/(.+)/);
+  const [, reference] = Object.values(description["x-webhooks"][name].post.requestBody.content)[0].schema.$ref.match(
+    /#\/components\/schemas\/(.+)/,
+  );
   keep(reference);
   webhookSchemas[name] = { $ref: `#/schemas/${reference}` };
 }
-const text = JSON.stringify({ source: `${PACKAGE}@${VERSION}`, ...shared({ operations, webhooks: webhookSchemas, schemas }) });
+const text = JSON.stringify({
+  source: `${PACKAGE}@${VERSION}`,
+  ...shared({ operations, webhooks: webhookSchemas, schemas }),
+});
 writeFileSync(OUT, `${text}\n`);
-console.error(`${OUT.pathname}: ${OPERATIONS.length} operations, ${WEBHOOKS.length} webhooks, ${Object.keys(schemas).length} schemas, ${Math.round(text.length / 1024)} KB`);
+console.error(
+  `${OUT.pathname}: ${OPERATIONS.length} operations, ${WEBHOOKS.length} webhooks, ${Object.keys(schemas).length} schemas, ${Math.round(text.length / 1024)} KB`,
+);
 
 function readDescription() {
   try {
     const where = process.argv[2] ?? folder;
     if (where === folder) {
-      execFileSync("npm", ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", `${PACKAGE}@${VERSION}`], { stdio: ["ignore", "ignore", "inherit"] });
+      execFileSync(
+        "npm",
+        ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", `${PACKAGE}@${VERSION}`],
+        { stdio: ["ignore", "ignore", "inherit"] },
+      );
     }
     return JSON.parse(readFileSync(join(where, "node_modules", PACKAGE, "generated/api.github.com.json"), "utf8"));
   } finally {
@@ -155,7 +179,9 @@ function operation(key) {
   const item = description.paths[path];
   if (item?.[method] === undefined) throw new Error(`${PACKAGE}@${VERSION} describes no ${key}`);
   const source = item[method];
-  const parameters = [...(item.parameters ?? []), ...(source.parameters ?? [])].map((p) => deref(p)).map((p) => ({ name: p.name, in: p.in, ...(p.required ? { required: true } : {}), schema: convert(p.schema) }));
+  const parameters = [...(item.parameters ?? []), ...(source.parameters ?? [])]
+    .map((p) => deref(p))
+    .map((p) => ({ name: p.name, in: p.in, ...(p.required ? { required: true } : {}), schema: convert(p.schema) }));
   const body = source.requestBody && deref(source.requestBody).content?.["application/json"]?.schema;
   const responses = {};
   for (const [status, response] of Object.entries(source.responses)) {
@@ -170,10 +196,14 @@ function operation(key) {
 function close(schema) {
   if (schema.$ref !== undefined) return close(structuredClone(schemas[schema.$ref.slice("#/schemas/".length)]));
   const closed = { ...schema };
-  for (const key of ["anyOf", "oneOf", "allOf"]) if (closed[key] !== undefined) closed[key] = closed[key].map((s) => (key === "allOf" ? s : s.properties && !schema.properties ? close(s) : s));
+  for (const key of ["anyOf", "oneOf", "allOf"])
+    if (closed[key] !== undefined)
+      closed[key] = closed[key].map((s) => (key === "allOf" ? s : s.properties && !schema.properties ? close(s) : s));
   if (closed.properties !== undefined) {
     closed.additionalProperties = false;
-    closed.properties = Object.fromEntries(Object.entries(closed.properties).map(([name, s]) => [name, closeNested(s)]));
+    closed.properties = Object.fromEntries(
+      Object.entries(closed.properties).map(([name, s]) => [name, closeNested(s)]),
+    );
   }
   return closed;
 }
@@ -186,7 +216,10 @@ function closeNested(schema) {
 
 function deref(node) {
   if (node.$ref === undefined) return node;
-  return node.$ref.split("/").slice(1).reduce((at, key) => at[key], description);
+  return node.$ref
+    .split("/")
+    .slice(1)
+    .reduce((at, key) => at[key], description);
 }
 
 function keep(name) {
@@ -207,7 +240,8 @@ function convert(node) {
   const out = {};
   for (const [key, value] of Object.entries(node)) {
     if (NOISE.has(key) || key === "nullable") continue;
-    if (key === "properties") out.properties = Object.fromEntries(Object.entries(value).map(([name, s]) => [name, convert(s)]));
+    if (key === "properties")
+      out.properties = Object.fromEntries(Object.entries(value).map(([name, s]) => [name, convert(s)]));
     else if (key === "enum" || key === "required") out[key] = value;
     else out[key] = convert(value);
   }
@@ -244,12 +278,19 @@ function shared(slice) {
         return { $ref: `#/schemas/${names.get(key)}` };
       }
     }
-    return Array.isArray(node) ? node.map((item) => write(item, false)) : Object.fromEntries(Object.entries(node).map(([key, value]) => [key, write(value, false)]));
+    return Array.isArray(node)
+      ? node.map((item) => write(item, false))
+      : Object.fromEntries(Object.entries(node).map(([key, value]) => [key, write(value, false)]));
   };
   const written = write(slice, true);
   return { ...written, schemas: { ...written.schemas, ...parts } };
 }
 
 function worthSharing(node) {
-  return !Array.isArray(node) && (node.properties !== undefined || node.anyOf !== undefined || node.enum !== undefined) && typeof node.properties?.type !== "string" && JSON.stringify(node).length > 120;
+  return (
+    !Array.isArray(node) &&
+    (node.properties !== undefined || node.anyOf !== undefined || node.enum !== undefined) &&
+    typeof node.properties?.type !== "string" &&
+    JSON.stringify(node).length > 120
+  );
 }

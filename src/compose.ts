@@ -1,11 +1,13 @@
 /** The composition root: configuration → adapters → flows. The only place that constructs an adapter. */
-import { createHash, createHmac, generateKeyPairSync, randomBytes } from "node:crypto";
+import { createHash, createHmac, createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import picomatch from "picomatch";
+import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { openDatabase } from "./adapters/db/open-database.ts";
 import { createFiles } from "./adapters/files/files.ts";
+import { createGitHubClient } from "./adapters/github/client.ts";
 import { createGitHost } from "./adapters/github/git-host.ts";
 import { openRewardModel } from "./adapters/onnx/reward-model.ts";
 import { createOpenAIGenerator } from "./adapters/openai/openai-generator.ts";
@@ -210,6 +212,112 @@ async function start(
   });
   if (options.open) address = app.url;
   return { ...app, runs };
+}
+
+export async function openJobs() {
+  const env = readEnvironment();
+  return await openDatabase({
+    path: env.DATABASE_PATH,
+    now: () => systemClock.now(),
+    random: (bytes) => randomBytes(bytes),
+  });
+}
+
+/** Address of a run page that opens for so many hours. */
+export function linkFor(run: string, hours: number): string {
+  const env = readEnvironment();
+  if (!env.PUBLIC_URL)
+    throw new FunprmError("BAD_CONFIG", "PUBLIC_URL is not set: without a public address there is nothing to link to");
+  const expires = Math.floor(systemClock.now().getTime() / 1000 + hours * 3600);
+  return `${env.PUBLIC_URL}/runs/${run}?${signLink(derive(appIdentity(env).webhookSecret, "links"), run, expires)}`;
+}
+
+/** The checks of `funprm doctor`, cheapest first. */
+export function doctorChecks(): { name: string; run(): Promise<string> }[] {
+  const env = () => readEnvironment();
+  const needed = manifestPermissions();
+  const app = async () => {
+    const { appId, privateKey } = appIdentity(env());
+    const client = createGitHubClient({ appId, privateKey, baseUrl: env().GITHUB_API_URL, clock: systemClock });
+    return await client.asApp(
+      "read the app",
+      async (parameters) => (await client.octokit.rest.apps.getAuthenticated(parameters)).data,
+    );
+  };
+  return [
+    { name: "configuration", run: async () => `listens on ${env().HOST}:${env().PORT}` },
+    { name: "webhook secret", run: async () => `${appIdentity(env()).webhookSecret.length} characters` },
+    {
+      name: "private key",
+      run: async () => `${createPrivateKey(appIdentity(env()).privateKey).asymmetricKeyType} key`,
+    },
+    {
+      name: "app on GitHub",
+      run: async () => {
+        const data = await app();
+        return `${data?.name} (id ${data?.id})`;
+      },
+    },
+    {
+      name: "permissions",
+      run: async () => {
+        const granted = ((await app())?.permissions ?? {}) as Record<string, string>;
+        const missing = Object.entries(needed).filter(
+          ([name, level]) => !(granted[name] === level || granted[name] === "write" || granted[name] === "admin"),
+        );
+        if (missing.length > 0)
+          throw new FunprmError(
+            "BAD_CONFIG",
+            `the app lacks ${missing.map(([name, level]) => `${name}: ${level}`).join(", ")}; grant them on its settings page, then accept the change in each installation`,
+          );
+        return Object.keys(needed).join(", ");
+      },
+    },
+    {
+      name: "model",
+      run: async () => {
+        const model = await openRewardModel(env().MODEL_DIR ?? EMBEDDED_MODEL);
+        await model.dispose();
+        return `${model.info.name} ${model.info.version}, sha256 ${model.info.sha256.slice(0, 12)}, parity rows hold`;
+      },
+    },
+    {
+      name: "database",
+      run: async () => {
+        const database = await openJobs();
+        const counts = await database.jobs.counts();
+        await database.close();
+        return Object.entries(counts)
+          .map(([state, count]) => `${count} ${state}`)
+          .join(", ");
+      },
+    },
+    {
+      name: "sandbox",
+      run: async () => {
+        const judge = await createSandboxJudge({ weakestTier: env().SANDBOX_WEAKEST_TIER as 0 | 1 | 2 });
+        const { tier, message, probes } = judge.sandbox;
+        judge.dispose();
+        if (tier === 3) throw new FunprmError("SANDBOX_UNAVAILABLE", message ?? "no sandbox on this machine");
+        return `tier ${tier}, ${probes.filter((probe) => probe.ok).length} of ${probes.length} probes`;
+      },
+    },
+    {
+      name: "LLM",
+      run: async () => {
+        const generator = openGenerator(env(), { model: null, budgetUsd: 1, spentUsd: 0 });
+        return `${generator.model}${pricesOf(env())[generator.model] ? "" : " (price unknown: budgets cannot stop)"}`;
+      },
+    },
+  ];
+}
+
+/** What `app.yml` asks for, except what is optional. */
+function manifestPermissions(): Record<string, string> {
+  const manifest = z
+    .object({ default_permissions: z.record(z.string(), z.string()) })
+    .parse(parseYaml(readFileSync(`${ROOT}app.yml`, "utf8")));
+  return manifest.default_permissions;
 }
 
 /** The demo's world: the app on an in-memory database, a fake GitHub in its own process, a scripted generator. */

@@ -4,14 +4,27 @@ import { openRewardModel } from "../adapters/onnx/reward-model.ts";
 import { createSandboxJudge } from "../adapters/sandbox/sandbox-judge.ts";
 import { createSyntax } from "../adapters/tree-sitter/create-syntax.ts";
 import { createWorkspace } from "../adapters/workspace/workspace.ts";
-import { EMBEDDED_MODEL, matchesGlob, openGenerator, openJudge, openReplay, serve } from "../compose.ts";
+import {
+  doctorChecks,
+  EMBEDDED_MODEL,
+  linkFor,
+  matchesGlob,
+  openGenerator,
+  openJobs,
+  openJudge,
+  openReplay,
+  serve,
+} from "../compose.ts";
 import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { parseRepoConfig } from "../config/repo-config.ts";
 import { FunprmError } from "../domain/errors.ts";
 import { runDemo } from "../run-demo.ts";
 import { addDatasetCommand } from "./commands/dataset.ts";
 import { addDemoCommand } from "./commands/demo.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
+import { addJobsCommand } from "./commands/jobs.ts";
 import { addJudgeCommand } from "./commands/judge.ts";
+import { addLinkCommand } from "./commands/link.ts";
 import { addScoreCommand } from "./commands/score.ts";
 import { addServeCommand } from "./commands/serve.ts";
 import { addSolveCommand } from "./commands/solve.ts";
@@ -65,6 +78,9 @@ export async function main(args: string[]): Promise<number> {
     matches: matchesGlob,
   });
   addDemoCommand(program, context, { run: runDemo });
+  addJobsCommand(program, context, { jobs: openJobs });
+  addLinkCommand(program, context, { link: linkFor });
+  addDoctorCommand(program, context, { checks: doctorChecks() });
   addServeCommand(program, context, { serve });
   try {
     await program.parseAsync(args, { from: "user" });
