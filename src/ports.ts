@@ -310,8 +310,8 @@ export interface JobStore {
   release(job: Job): Promise<void>;
   /** No further attempt. */
   bury(job: Job, error: { code: string; message: string }): Promise<void>;
-  /** Asks a live job to stop; the holder sees it at its next heartbeat. */
-  requestCancel(dedupeKey: string): Promise<boolean>;
+  /** Asks the live jobs of a lane to stop; a holder sees it at its next heartbeat. False when there was none. */
+  requestCancel(lane: string): Promise<boolean>;
   isCancelRequested(job: Job): Promise<boolean>;
   job(id: string): Promise<Job | null>;
   /** Queues a dead job again with all its attempts; when a live job has its dedupe key, that one. Null: no such dead job. */

@@ -38,5 +38,14 @@ export function runWorker(ports: WorkerPorts, options: WorkerOptions, closed: ()
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  return worker;
+  return {
+    ...worker,
+    // Whoever drains by hand ends things by hand too: a later signal must not do it twice.
+    drain: async () => {
+      process.off("SIGTERM", stop);
+      process.off("SIGINT", stop);
+      clearInterval(watchdog);
+      await worker.drain();
+    },
+  };
 }

@@ -59,13 +59,19 @@ export type JobPayloads = {
   "reply-command": ReplyCommandPayload;
 };
 
-/** Unique among live jobs: a second trigger while a run of the issue lives joins it (rulings 21). */
+/** Lane of an issue's runs. */
 export function solveKey(place: Pick<IssuePlace, "repositoryId" | "issueNumber">): string {
   return `issue:${place.repositoryId}:${place.issueNumber}`;
 }
 
+/**
+ * All triggers of an issue share its lane, so they run one after the other; a command has a key of its own, so that one
+ * given in the moment when a run ends is not lost. The flow drops what came while a run lived.
+ */
 export function solveJob(payload: SolveIssuePayload): NewJob {
-  return job("solve-issue", solveKey(payload), solveKey(payload), payload);
+  const lane = solveKey(payload);
+  const key = payload.trigger.kind === "command" ? `${lane}:comment:${payload.trigger.commentId}` : lane;
+  return job("solve-issue", key, lane, payload);
 }
 
 /** In a lane of its own: in the issue's lane it would wait for the very run that it stops. */

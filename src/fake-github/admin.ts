@@ -1,9 +1,10 @@
 /** What people and test programs do: `POST /_fake/ACTION` with a JSON body. Loopback only, no authentication. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
-import { addComment, addLabels, announce, changeIssue, openIssue, removeLabel } from "./changes.ts";
-import { commitFiles, type FileChange, mergePull } from "./changes-git.ts";
+import { addComment, addLabels, announce, changeIssue, openIssue, react, removeLabel } from "./changes.ts";
+import { commitFiles, type FileChange, mergePull, moveBranch } from "./changes-git.ts";
 import * as git from "./git.ts";
+import { announceCheck } from "./rest-checks.ts";
 import type { World } from "./state.ts";
 import { type FaultRule, Refusal, type Repo } from "./types.ts";
 import { redeliver, settled } from "./webhooks.ts";
@@ -147,6 +148,31 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
         files: filesOf(wish),
       }),
     };
+  },
+  /** A person presses a button of a check run (`identifier`), or asks to run it again (no identifier). */
+  "check-action": (world, wish) => {
+    const repo = repoOf(world, wish);
+    const run = world.checkRun(repo, wish["id"]);
+    const identifier = wish["identifier"] as string | undefined;
+    if (identifier === undefined) announceCheck(world, repo, run, "rerequested", wish["login"]);
+    else if (!run.actions.some((one) => one.identifier === identifier))
+      throw new Refusal(404, `no action ${identifier}`);
+    else announceCheck(world, repo, run, "requested_action", wish["login"], { requested_action: { identifier } });
+    return {};
+  },
+  /** A person's reaction on an issue (`number`) or a comment (`comment`). */
+  react: (world, wish) => {
+    const repo = repoOf(world, wish);
+    const target =
+      wish["comment"] === undefined ? world.issue(repo, wish["number"]) : world.comment(repo, wish["comment"]).comment;
+    return react(world, target.reactions, wish["login"], wish["content"]).body;
+  },
+  "delete-branch": (world, wish) => {
+    const repo = repoOf(world, wish);
+    const old = git.branchHead(repo.gitDir, wish["branch"]);
+    if (old === null) throw new Refusal(404, `no branch ${wish["branch"]}`);
+    moveBranch(world, repo, wish["branch"], { old, sha: null, login: wish["login"] });
+    return {};
   },
   webhook: (world, wish) => {
     world.app.webhookUrl = wish["url"];

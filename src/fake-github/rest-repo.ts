@@ -1,10 +1,10 @@
 /** REST: the app and its tokens, repositories, contents, refs. */
 import { createVerify } from "node:crypto";
-import { type Call, created, type Handler, listReply, ok, page, repoOf } from "./call.ts";
+import { type Call, created, type Handler, listReply, ok, repoOf } from "./call.ts";
 import { moveBranch, refView } from "./changes-git.ts";
 import * as git from "./git.ts";
 import { same, type World } from "./state.ts";
-import { type Delivery, Refusal, type Repo } from "./types.ts";
+import { type Caller, type Delivery, Refusal, type Repo } from "./types.ts";
 import { appView, fullRepoView, fullUserView, installationView, repoUrl, repoView, userView } from "./views.ts";
 import { commitView, deliveryView } from "./views-pull.ts";
 import { redeliver } from "./webhooks.ts";
@@ -69,6 +69,21 @@ function newToken(call: Call) {
     repository_selection: ids.length > 0 ? "selected" : "all",
     ...(repositories ? { repositories } : {}),
   });
+}
+
+/** What of the primary limit a caller has used in this hour. */
+export function rateOf(
+  world: World,
+  caller: Caller,
+): { limit: number; used: number; remaining: number; reset: number } {
+  const used = world.rateUsed.get(rateKey(caller)) ?? 0;
+  const reset = (Math.floor(Date.now() / 3_600_000) + 1) * 3600;
+  return { limit: world.rateLimit, used, remaining: Math.max(0, world.rateLimit - used), reset };
+}
+
+export function rateKey(caller: Caller): string {
+  const hour = Math.floor(Date.now() / 3_600_000);
+  return `${caller.kind === "installation" ? caller.installation.id : caller.kind} ${hour}`;
 }
 
 function refOf(call: Call): string {
@@ -136,10 +151,19 @@ export const repoHandlers: Record<string, Handler> = {
   "apps/get-webhook-config-for-app": (call) =>
     ok({ content_type: "json", insecure_ssl: "0", secret: "********", url: call.world.app.webhookUrl ?? "" }),
   "apps/list-webhook-deliveries": (call) => {
-    const { items, headers } = page(call, call.world.deliveries.toReversed());
+    const status = call.query.get("status");
+    const failed = (one: Delivery) => one.statusCode < 200 || one.statusCode >= 300;
+    const wanted = call.world.deliveries.filter((one) => status === null || failed(one) === (status === "failure"));
+    // A cursor instead of page numbers: new deliveries arrive while a client reads.
+    const before = Number((call.query.get("cursor") ?? "v1_Infinity").slice("v1_".length));
+    const older = wanted.toReversed().filter((one) => one.id < before);
+    const size = Math.min(100, Math.max(1, Number(call.query.get("per_page") ?? 30)));
+    const items = older.slice(0, size);
+    const next = new URL(call.url);
+    next.searchParams.set("cursor", `v1_${items.at(-1)?.id}`);
     return ok(
       items.map((one) => deliveryView(call.world, one)),
-      headers,
+      older.length > size ? { link: `<${next.href}>; rel="next"` } : {},
     );
   },
   "apps/redeliver-webhook-delivery": (call) => {
@@ -154,6 +178,18 @@ export const repoHandlers: Record<string, Handler> = {
       repository_selection: "all",
       repositories: repos.map((repo) => repoView(call.world, repo)),
     });
+  },
+  "apps/get-webhook-delivery": (call) => {
+    const delivery = deliveryOf(call);
+    return ok({
+      ...deliveryView(call.world, delivery),
+      request: { headers: delivery.requestHeaders, payload: delivery.payload },
+      response: { headers: delivery.responseHeaders, payload: delivery.responseBody },
+    });
+  },
+  "rate-limit/get": (call) => {
+    const rate = rateOf(call.world, call.caller);
+    return ok({ resources: { core: rate, search: rate, graphql: rate }, rate });
   },
   "users/get-by-username": (call) => ok(fullUserView(call.world, call.world.user(call.params["username"]!))),
   "repos/get": (call) => ok(fullRepoView(call.world, repoOf(call))),

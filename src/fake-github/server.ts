@@ -7,13 +7,21 @@ import type { Call, Handler, Reply } from "./call.ts";
 import { gitEnvironment } from "./git.ts";
 import { answerGraphql } from "./graphql.ts";
 import { answerPage } from "./pages.ts";
+import { checkHandlers } from "./rest-checks.ts";
+import { gitHandlers } from "./rest-git.ts";
 import { issueHandlers } from "./rest-issues.ts";
 import { pullHandlers } from "./rest-pulls.ts";
-import { repoHandlers, verifyJwt } from "./rest-repo.ts";
+import { rateKey, rateOf, repoHandlers, verifyJwt } from "./rest-repo.ts";
 import type { World } from "./state.ts";
 import { type Caller, type FaultRule, Refusal } from "./types.ts";
 
-const HANDLERS: Record<string, Handler> = { ...issueHandlers, ...pullHandlers, ...repoHandlers };
+const HANDLERS: Record<string, Handler> = {
+  ...issueHandlers,
+  ...pullHandlers,
+  ...checkHandlers,
+  ...gitHandlers,
+  ...repoHandlers,
+};
 const MAX_BODY = 25 * 1024 * 1024;
 
 export function createFakeServer(world: World): Server {
@@ -33,7 +41,10 @@ export function createFakeServer(world: World): Server {
 async function answer(world: World, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url!, world.url);
   const method = request.method!;
-  if (/^\/[^/]+\/[^/]+\.git\//.test(url.pathname)) return serveGit(world, request, response, url);
+  if (/^\/[^/]+\/[^/]+\.git\//.test(url.pathname)) {
+    if (await interrupted(world, request, response, `/git${url.pathname}`)) return;
+    return serveGit(world, request, response, url);
+  }
   const bytes = await readBody(request);
   if (url.pathname.startsWith("/_fake/")) {
     const wish = bytes.length === 0 ? {} : (JSON.parse(bytes.toString("utf8")) as Record<string, unknown>);
@@ -60,10 +71,7 @@ async function answerApi(
   bytes: Buffer,
 ): Promise<void> {
   const method = request.method!;
-  const fault = world.faults.find(
-    (rule) =>
-      rule.hits < rule.times && new RegExp(`^(${rule.method})$`).test(method) && new RegExp(rule.path).test(path),
-  );
+  const fault = takeFault(world, method, path);
   const record = {
     id: world.nextId(),
     at: world.now(),
@@ -74,7 +82,6 @@ async function answerApi(
     fault: fault?.kind ?? null,
   };
   world.requests.push(record);
-  if (fault) fault.hits += 1;
   if (fault?.kind === "delay") await new Promise((resolve) => setTimeout(resolve, fault.milliseconds));
   if (fault?.kind === "drop") {
     request.socket.destroy();
@@ -85,7 +92,10 @@ async function answerApi(
   if (instead && (fault!.kind === "status" || fault!.kind === "rate-limit" || fault!.kind === "secondary"))
     reply = instead;
   else {
-    reply = await apply(world, request, url, path, bytes, record);
+    reply = await apply(world, request, url, path, bytes, record).catch((error: unknown) => {
+      if (!(error instanceof Refusal)) throw error;
+      return refusalReply(error);
+    });
     if (fault?.kind === "applies-then-fails") reply = instead!;
     if (fault?.kind === "applies-then-drops") {
       request.socket.destroy();
@@ -94,6 +104,32 @@ async function answerApi(
   }
   record.status = reply.status;
   send(response, reply);
+}
+
+/** The next fault that meets this request, counted; null for none. */
+function takeFault(world: World, method: string, path: string): FaultRule | null {
+  const fault = world.faults.find(
+    (rule) =>
+      rule.hits < rule.times && new RegExp(`^(${rule.method})$`).test(method) && new RegExp(rule.path).test(path),
+  );
+  if (fault === undefined) return null;
+  fault.hits += 1;
+  return fault;
+}
+
+/** Faults of a fetch over git: a delay, a status or a cut connection. True when it was answered. */
+async function interrupted(
+  world: World,
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+): Promise<boolean> {
+  const fault = takeFault(world, request.method!, path);
+  if (fault === null) return false;
+  if (fault.kind === "delay") await new Promise((resolve) => setTimeout(resolve, fault.milliseconds));
+  else if (fault.kind === "drop" || fault.kind === "applies-then-drops") request.socket.destroy();
+  else send(response, replyOfFault(fault)!);
+  return fault.kind !== "delay";
 }
 
 function replyOfFault(fault: FaultRule): Reply | null {
@@ -126,17 +162,18 @@ async function apply(
   const method = request.method!;
   const where = `${method} ${path}`;
   const caller = callerOf(world, request.headers.authorization);
+  world.rateUsed.set(rateKey(caller), (world.rateUsed.get(rateKey(caller)) ?? 0) + 1);
   const actor = caller.kind === "anonymous" ? "" : world.botLogin;
-  const body = bytes.length === 0 ? undefined : (JSON.parse(bytes.toString("utf8")) as Record<string, unknown>);
+  const body = bytes.length === 0 ? undefined : parseJson(bytes);
   if (path === "/graphql") {
     record.operation = "graphql";
     const allowed = (owner: string, repo: string) =>
       canReach(world, caller, owner, repo) &&
       caller.kind === "installation" &&
       caller.token.permissions["contents"] === "write";
-    const answered = answerGraphql(world, actor, allowed, (body ?? {}) as never);
-    remember(world, record, path, actor, 200, body);
-    return { status: 200, body: answered };
+    const { reply, applied } = await answerGraphql(world, actor, allowed, body ?? {});
+    if (applied) remember(world, record, path, actor, 200, body);
+    return { status: 200, body: reply };
   }
   const found = findOperation(method, path);
   if (found === null) {
@@ -178,21 +215,39 @@ async function apply(
     reply = await handler(call);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    reply = {
-      status: error.status,
-      body: {
-        message: error.message,
-        documentation_url: "https://docs.github.com/rest",
-        ...(error.errors ? { errors: error.errors } : {}),
-      },
-      headers: error.headers,
-    };
+    reply = refusalReply(error);
   }
   if (reply.raw === undefined)
     for (const complaint of checkReply(operation, reply.status, reply.body))
       world.violation("response", `${where} ${operation.id}`, complaint);
   if (method !== "GET" && reply.status < 300) remember(world, record, path, actor, reply.status, body);
-  return reply;
+  const rate = rateOf(world, caller);
+  const rateHeaders = Object.entries(rate).map(([name, value]) => [`x-ratelimit-${name}`, String(value)]);
+  return {
+    ...reply,
+    headers: { ...Object.fromEntries(rateHeaders), "x-ratelimit-resource": "core", ...reply.headers },
+  };
+}
+
+function refusalReply(error: Refusal): Reply {
+  return {
+    status: error.status,
+    body: {
+      message: error.message,
+      documentation_url: "https://docs.github.com/rest",
+      status: String(error.status),
+      ...(error.errors ? { errors: error.errors } : {}),
+    },
+    headers: error.headers,
+  };
+}
+
+function parseJson(bytes: Buffer): Record<string, unknown> {
+  try {
+    return JSON.parse(bytes.toString("utf8")) as Record<string, unknown>;
+  } catch {
+    throw new Refusal(400, "Problems parsing JSON");
+  }
 }
 
 function remember(
@@ -282,7 +337,16 @@ function serveGit(world: World, request: IncomingMessage, response: ServerRespon
     response.writeHead(401, { "www-authenticate": 'Basic realm="GitHub"' }).end();
     return;
   }
+  if (caller.kind === "installation" && caller.token.permissions["contents"] === undefined) {
+    response.writeHead(403).end("Write access to repository not granted.");
+    return;
+  }
   const rest = url.pathname.split("/").slice(3).join("/");
+  // The app commits through the API only; a push over git would pass its checks and its webhooks by.
+  if (rest === "git-receive-pack" || url.searchParams.get("service") === "git-receive-pack") {
+    response.writeHead(403).end("Write access to repository not granted.");
+    return;
+  }
   const child = spawn("git", ["http-backend"], {
     env: gitEnvironment({
       GIT_PROJECT_ROOT: world.folder,
@@ -293,7 +357,6 @@ function serveGit(world: World, request: IncomingMessage, response: ServerRespon
       CONTENT_TYPE: request.headers["content-type"] ?? "",
       HTTP_CONTENT_ENCODING: request.headers["content-encoding"] ?? "",
       HTTP_GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),
-      REMOTE_USER: "fetch",
     }),
     stdio: ["pipe", "pipe", "ignore"],
   });

@@ -98,7 +98,11 @@ export async function publishCandidate(
         body,
         draft: one.draft,
       });
-      if (pull.body !== body) await host.updatePullRequest(ref, pull.number, { title: one.title, body });
+      // An attempt before this one left its own text; `[draft]` is what a repository without drafts got.
+      if (!pull.body.startsWith(body.trimEnd())) {
+        const title = pull.title.startsWith("[draft] ") ? `[draft] ${one.title}` : one.title;
+        await host.updatePullRequest(ref, pull.number, { title, body });
+      }
       return `${pull.number}`;
     }),
   );

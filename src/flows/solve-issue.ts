@@ -90,10 +90,10 @@ export async function solveIssue(ports: SolveIssuePorts, job: Job, signal: Abort
     return refuse(ports, ref, payload, `only people with the ${config.fix.min_role} role can start a run here`);
   }
 
-  const finished = await runs.latestRun(ref.repositoryId, payload.issueNumber);
-  const repeated = finished && job.attempts > 1 && isTerminal(finished.state) && finished.createdAt >= job.createdAt;
-  // A worker that died between the run's last write and the job's: the effects are all there, only the job is open.
-  if (repeated) return;
+  // A trigger that came while a run lived has joined it (rulings 21). The same look finds the run of a worker that died
+  // between the run's last write and the job's: its effects are all there, only the job is open.
+  const last = await runs.latestRun(ref.repositoryId, payload.issueNumber);
+  if (last?.finishedAt && job.createdAt <= last.finishedAt) return;
   const { run: opened } = await runs.openRun({
     ...ref,
     issueNumber: payload.issueNumber,

@@ -1,16 +1,20 @@
 /** The promise of `Judge`: what cannot be forged decides, nothing gets out, nothing is left, honest programs pass. */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createSandboxJudge, type SandboxJudge } from "../../src/adapters/sandbox/sandbox-judge.ts";
+import { openMachine } from "../../src/adapters/sandbox/machine.ts";
+import { createSandboxJudge, judgeOn, type SandboxJudge } from "../../src/adapters/sandbox/sandbox-judge.ts";
 import type { Verdict } from "../../src/domain/candidate.ts";
-import type { JudgeProblem, JudgeVerdict } from "../../src/domain/judge.ts";
+import type { JudgeProblem, JudgeVerdict, RepositoryTestRun } from "../../src/domain/judge.ts";
+import { compareTests } from "../../src/domain/repository-tests.ts";
+import type { RepositoryTestRequest } from "../../src/ports.ts";
 
 const LONG = process.env["FUNPRM_LONG"] !== undefined;
 const fixtures = join(import.meta.dirname, "../fixtures");
 
-const PROBLEM: JudgeProblem = {
+const PROBLEM: JudgeProblem & { io: "call" } = {
   io: "call",
   entry_point: "solve",
   cases: [
@@ -18,6 +22,8 @@ const PROBLEM: JudgeProblem = {
     { args: [10], kwargs: {}, expected: 21 },
   ],
 };
+
+const FIRST: JudgeProblem = { ...PROBLEM, cases: PROBLEM.cases.slice(0, 1) };
 
 let judge: SandboxJudge;
 beforeAll(async () => {
@@ -137,7 +143,7 @@ describe("tier 1", () => {
     expect(await javascript("module.exports = { solve: async (n) => 2 * n + 1 };")).toBe("PASS");
     expect(await javascript("const solve = (n) => 2 * n;")).toBe("WRONG");
     expect(await javascript("const solve = () => process.exit(0);")).toBe("RUNTIME_ERROR");
-    expect(await javascript("const solve = () => { while (true); };")).toBe("TIME_LIMIT");
+    expect(await javascript("const solve = () => { while (true); };", FIRST)).toBe("TIME_LIMIT");
     const stdin: JudgeProblem = { io: "stdin", cases: [{ input: "20", expected: "41" }] };
     expect(await javascript("console.log(2 * Number(require('fs').readFileSync(0, 'utf8')) + 1)", stdin)).toBe("PASS");
   });
@@ -215,6 +221,110 @@ class TestSolve(unittest.TestCase):
     ["a printed OK", "print('OK')\ndef solve(n): print('Ran 2 tests OK'); return 0", "WRONG", unit],
   ])("is not fooled by %s", async (_name, code, expected, tests) => {
     expect(await verdictOf(tests, code)).toBe(expected);
+  });
+});
+
+describe("a repository's own tests", () => {
+  const files: Record<string, string> = {
+    "double.py": "def double(n):\n    return n\n",
+    "tests/test_double.py":
+      "import unittest\nfrom double import double\n\nclass TestDouble(unittest.TestCase):\n    def test_zero(self):\n        self.assertEqual(double(0), 0)\n    def test_two(self):\n        self.assertEqual(double(2), 4)\n    @unittest.skip('later')\n    def test_later(self):\n        pass\n",
+  };
+  let root: string;
+  const run = (more: Partial<RepositoryTestRequest> = {}) =>
+    judge.runRepositoryTests({ root, overlay: [], command: null, environment: null, timeoutSeconds: 20, ...more });
+  const overlay = (changes: Record<string, string>) =>
+    Object.entries(changes).map(([path, text]) => ({ path, content: Buffer.from(text) }));
+
+  beforeAll(() => {
+    root = mkdtempSync(join(tmpdir(), "funprm-repo-"));
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(join(root, dirname(path)), { recursive: true });
+      writeFileSync(join(root, path), text);
+    }
+  });
+  afterAll(() => rmSync(root, { recursive: true }));
+
+  it("are found, run on a copy, and reported one by one", async () => {
+    const base = await run();
+    expect(base).toMatchObject({ status: "ran", exitCode: 1, verdict: "WRONG", attested: "in-process", tier: 1 });
+    const outcomes = (ran: RepositoryTestRun) =>
+      Object.fromEntries(ran.tests.map(({ id, outcome }) => [id.split(".").at(-1), outcome]));
+    expect(outcomes(base)).toEqual({ test_zero: "passed", test_two: "failed", test_later: "skipped" });
+    const fixed = await run({ overlay: overlay({ "double.py": "def double(n):\n    return 2 * n\n" }) });
+    expect(outcomes(fixed)).toEqual({ test_zero: "passed", test_two: "passed", test_later: "skipped" });
+    expect(fixed.verdict).toBe("PASS");
+    expect(compareTests(base, fixed)).toMatchObject({ broke: [], fixed: [expect.stringMatching(/test_two$/)] });
+    expect(readFileSync(join(root, "double.py"), "utf8")).toBe(files["double.py"]);
+  });
+
+  it("keep their files and the runner's configuration from base, and nothing is written outside the copy", async () => {
+    const outside = join(root, "..", "funprm-escape.py");
+    const changes = {
+      "tests/test_double.py": "",
+      "conftest.py": "raise SystemExit(0)",
+      "pyproject.toml": "[",
+      "../funprm-escape.py": "x",
+    };
+    const ran = await run({ overlay: overlay(changes) });
+    expect(ran.tests).toHaveLength(3);
+    expect(existsSync(outside)).toBe(false);
+  });
+
+  it("end at their time, have no network, and say once why they cannot run", async () => {
+    const hanging = await run({ timeoutSeconds: 1, overlay: overlay({ "double.py": "while True: pass\n" }) });
+    expect(hanging.verdict).toBe("TIME_LIMIT");
+    const online = await run({
+      overlay: overlay({ "double.py": "import socket\nsocket.socket()\ndef double(n): return 2 * n\n" }),
+    });
+    expect(online.logTail).toContain("PermissionError");
+    expect(await run({ command: ["no-such-program"] })).toMatchObject({
+      status: "cannot-run",
+      reason: "no-such-program is not in the sandbox",
+    });
+    const environment = mkdtempSync(join(tmpdir(), "funprm-none-"));
+    expect((await run({ command: ["pytest"], environment })).reason).toMatch(/^the tests need pytest, [^\n]+$/);
+    rmSync(environment, { recursive: true });
+  });
+});
+
+describe("tier 2", () => {
+  it("holds the same hostile programs where there are no namespaces", async () => {
+    const fallback = judgeOn(await openMachine(2, [2]));
+    try {
+      expect(fallback.sandbox).toMatchObject({ tier: 2 });
+      const misses: string[] = [];
+      const judgeAll = async (folder: string, cpuSeconds: number, skip: string[]) =>
+        inParallel(4, programs(folder), async ({ name, code, allowed }) => {
+          if (skip.includes(name)) return;
+          const verdict = await fallback.judge(PROBLEM, python(code), { cpuSeconds, failFast: true });
+          const fine =
+            allowed.includes(verdict.verdict) || (folder === "hostile" && verdict.verdict === "RUNTIME_ERROR");
+          if (!fine && !verdict.contended) misses.push(`${name}: ${verdict.verdict} (${verdict.detail})`);
+        });
+      await judgeAll("hostile", 0.5, []);
+      // Python's semaphores are files of /dev/shm, which all sandboxes of this tier would share.
+      await judgeAll("honest", 2, ["multiprocessing_pool"]);
+      expect(misses).toEqual([]);
+    } finally {
+      fallback.dispose();
+    }
+  }, 300_000);
+});
+
+describe("tier 3", () => {
+  it("refuses in one line that says the cure, and runs nothing", async () => {
+    for (const machine of [await openMachine(0), await openMachine(2, [])]) {
+      const none = judgeOn(machine);
+      expect(none.sandbox.tier).toBe(3);
+      await expect(none.judge(PROBLEM, python("def solve(n): return 7"))).rejects.toMatchObject({
+        code: "SANDBOX_UNAVAILABLE",
+      });
+      await expect(none.run({ io: "stdin", cases: [] }, python(""))).rejects.toThrow(
+        /^no sandbox: [^\n]*apt-get install bubblewrap[^\n]*$/,
+      );
+      none.dispose();
+    }
   });
 });
 

@@ -125,10 +125,10 @@ export function createJobStore(sql: Sql, now: () => Date, newId: () => string): 
       ]);
     },
 
-    requestCancel: async (dedupeKey) => {
+    requestCancel: async (lane) => {
       const rows = await sql.query(
-        `UPDATE jobs SET cancel_requested = 1, updated_at = $2 WHERE dedupe_key = $1 AND ${LIVE} RETURNING id`,
-        [dedupeKey, instant()],
+        `UPDATE jobs SET cancel_requested = 1, updated_at = $2 WHERE lane = $1 AND ${LIVE} RETURNING id`,
+        [lane, instant()],
       );
       return rows.length > 0;
     },

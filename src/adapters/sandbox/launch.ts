@@ -9,8 +9,8 @@ export const BWRAP = "/usr/bin/bwrap";
 export const PYTHON = "/usr/bin/python3";
 const SETPRIV = "/usr/bin/setpriv";
 const PRLIMIT = "/usr/bin/prlimit";
-/** nobody: what runs in the sandbox owns nothing. */
-const NOBODY = "65534";
+/** nobody: what runs in a namespace of its own owns nothing. */
+export const NOBODY = 65_534;
 const FILTER_FD = 3;
 const MIB = 2 ** 20;
 
@@ -36,6 +36,8 @@ export type LaunchSpec = {
   workingDirectory: string;
   /** Tier 2 only: the one folder that may be written, private to this launch. */
   scratch: string | null;
+  /** Taken before anything else when we are root. In tier 2 each launch has its own, so that sandboxes share no limit. */
+  uid: number;
 };
 
 export const asRoot = process.getuid?.() === 0;
@@ -50,8 +52,9 @@ export function hasFilter(): boolean {
   return path !== null && existsSync(path);
 }
 
-function dropRoot(): string[] {
-  return asRoot ? [SETPRIV, "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all", "--"] : [];
+function dropRoot(uid: number): string[] {
+  const id = String(uid);
+  return asRoot ? [SETPRIV, "--reuid", id, "--regid", id, "--clear-groups", "--inh-caps=-all", "--"] : [];
 }
 
 function resourceLimits(limits: Limits): string[] {
@@ -84,7 +87,7 @@ function systemFolders(): string[] {
 function bubblewrap(spec: LaunchSpec): string[] {
   const variables = Object.entries(spec.environment).flatMap(([name, value]) => ["--setenv", name, value]);
   return [
-    ...dropRoot(),
+    ...dropRoot(NOBODY),
     BWRAP,
     "--unshare-all",
     "--unshare-user",
@@ -93,7 +96,7 @@ function bubblewrap(spec: LaunchSpec): string[] {
     "--new-session",
     "--clearenv",
     ...variables,
-    ...["--uid", NOBODY, "--gid", NOBODY, "--hostname", "sbx"],
+    ...["--uid", String(NOBODY), "--gid", String(NOBODY), "--hostname", "sbx"],
     ...systemFolders(),
     ...["--proc", "/proc", "--dev", "/dev"],
     ...["--size", String(spec.limits.tmpMb * MIB), "--tmpfs", "/tmp"],
@@ -112,7 +115,7 @@ function landlock(spec: LaunchSpec): string[] {
   const staged = spec.mounts.find((mount) => mount.to === "/rt");
   const readable = spec.mounts.flatMap(({ from }) => ["--read", from]);
   return [
-    ...dropRoot(),
+    ...dropRoot(spec.uid),
     PYTHON,
     "-I",
     "-S",
@@ -135,7 +138,8 @@ function landlock(spec: LaunchSpec): string[] {
     ...readable,
     ...["--write", spec.scratch!],
     "--",
-    ...resourceLimits({ ...spec.limits, processes: 4096 }),
+    // Unprivileged, the limit counts every process of the person: the poll of the tree counts ours.
+    ...resourceLimits(asRoot ? spec.limits : { ...spec.limits, processes: 4096 }),
     ...spec.argv,
   ];
 }

@@ -11,8 +11,11 @@ import { openStaging, type Staging } from "./staging.ts";
 const HOW_TO_INSTALL =
   "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap)";
 
-/** Tier 0 (gVisor) has its place here and no launcher yet: 0 as weakest tier refuses on every machine. */
-export async function openMachine(weakestTier: number): Promise<Machine> {
+/**
+ * The first of `tiers` that is allowed and holds its probes. Tier 0 (gVisor) has its place before 1 and no launcher yet: 0 as
+ * weakest tier refuses on every machine.
+ */
+export async function openMachine(weakestTier: number, tiers: readonly (1 | 2)[] = [1, 2]): Promise<Machine> {
   const staging = openStaging();
   const interpreter = pythonVersion();
   const probes: SandboxReport["probes"] = [];
@@ -20,7 +23,7 @@ export async function openMachine(weakestTier: number): Promise<Machine> {
   if (process.platform !== "linux" || !hasFilter()) reasons.push("only Linux on x86_64 and aarch64 has a sandbox");
   else if (interpreter === null) reasons.push(`${PYTHON} is missing`);
   else {
-    for (const tier of [1, 2] as const) {
+    for (const tier of tiers) {
       if (tier > weakestTier) {
         reasons.push(`tier ${tier} is not allowed by SANDBOX_WEAKEST_TIER=${weakestTier}`);
         continue;
@@ -61,7 +64,10 @@ function makeMachine(report: SandboxReport, staging: Staging, interpreter: strin
       const file = candidate.language === "python" ? "candidate.py" : "candidate.js";
       return { ...staging.folder({ [file]: candidate.code }, tier === 2), file };
     },
-    open: (request) => openSession(launch(specOf(tier, staging, request))),
+    open(request) {
+      const spec = specOf(tier, staging, request);
+      return openSession(launch(spec), spec.scratch === null ? null : { path: spec.scratch, mb: spec.limits.tmpMb });
+    },
     dispose: () => staging.dispose(),
   };
 }
@@ -94,6 +100,7 @@ function specOf(tier: 1 | 2, staging: Staging, request: OpenRequest): LaunchSpec
       environment,
       workingDirectory: home,
       scratch: inside ? null : staged.scratch,
+      uid: staged.uid,
     };
   }
   const node = realpathSync(process.execPath);
@@ -109,5 +116,6 @@ function specOf(tier: 1 | 2, staging: Staging, request: OpenRequest): LaunchSpec
     environment,
     workingDirectory: home,
     scratch: inside ? null : staged.scratch,
+    uid: staged.uid,
   };
 }

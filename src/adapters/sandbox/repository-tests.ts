@@ -1,7 +1,19 @@
 /** A repository's own tests, on a private copy of its tree, with no network and nothing installed from the patch. */
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, relative, sep } from "node:path";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, sep } from "node:path";
 import type { RepositoryTestRun } from "../../domain/judge.ts";
 import type { RepositoryTestRequest } from "../../ports.ts";
 import { type LaunchSpec, launch, PYTHON } from "./launch.ts";
@@ -38,7 +50,11 @@ export async function runRepositoryTests(
   if ("reason" in runner) return notRun(machine, request.command ?? [], runner.reason);
   const staged = stageTree(machine, request);
   if ("reason" in staged) return notRun(machine, runner.shown, staged.reason);
-  const session = openSession(launch(specOf(machine, staged, request)));
+  const spec = specOf(machine, staged, request);
+  const session = openSession(
+    launch(spec),
+    spec.scratch === null ? null : { path: spec.scratch, mb: spec.limits.tmpMb },
+  );
   const stop = () => void session.close();
   signal?.addEventListener("abort", stop);
   try {
@@ -76,19 +92,11 @@ function notRun(machine: Machine, command: string[], reason: string): Repository
 function stageTree(machine: Machine, request: RepositoryTestRequest): Staged | { reason: string } {
   const folder = machine.staging.folder({}, machine.report.tier === 2);
   const tree = join(folder.path, "tree");
-  let bytes = 0;
-  for (const path of filesBelow(request.root)) bytes += path.size;
+  const bytes = copyReadable(request.root, tree);
   if (bytes > MOST_BYTES) {
     folder.remove();
-    return {
-      reason: `the repository holds ${Math.round(bytes / 2 ** 20)} MB; at most 200 MB are copied into the sandbox`,
-    };
+    return { reason: "the repository holds more than 200 MB: too much to copy into the sandbox" };
   }
-  cpSync(request.root, tree, {
-    recursive: true,
-    filter: (from) => !relative(request.root, from).split(sep).includes(".git"),
-    verbatimSymlinks: true,
-  });
   for (const { path, content } of request.overlay) {
     const target = join(tree, path);
     if (isTestOrRunnerFile(path) || !target.startsWith(`${tree}${sep}`) || path.split("/").includes(".git")) continue;
@@ -100,13 +108,23 @@ function stageTree(machine: Machine, request: RepositoryTestRequest): Staged | {
   return { ...folder, file: "tree" };
 }
 
-function* filesBelow(root: string): Generator<{ size: number }> {
-  for (const entry of readdirSync(root, { withFileTypes: true })) {
-    if (entry.name === ".git") continue;
-    const path = join(root, entry.name);
-    if (entry.isDirectory()) yield* filesBelow(path);
-    else if (entry.isFile()) yield { size: readFileSync(path).length };
+/** Copies all but git's own, readable for the sandbox's uid whatever the checkout's modes are. Bytes; stops above the limit. */
+function copyReadable(from: string, to: string): number {
+  let bytes = 0;
+  mkdirSync(to, { mode: 0o755 });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    if (entry.name === ".git" || bytes > MOST_BYTES) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) bytes += copyReadable(source, target);
+    else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
+    else if (entry.isFile()) {
+      const { mode, size } = statSync(source);
+      bytes += size;
+      copyFileSync(source, target);
+      chmodSync(target, (mode & 0o111) === 0 ? 0o644 : 0o755);
+    }
   }
+  return bytes;
 }
 
 /** Where Python finds the operator's packages: a virtual environment or a plain folder of packages. */
@@ -217,6 +235,7 @@ function specOf(machine: Machine, staged: Staged, request: RepositoryTestRequest
     environment,
     workingDirectory: home,
     scratch: inside ? null : staged.scratch,
+    uid: staged.uid,
   };
 }
 

@@ -40,7 +40,10 @@ type Candidate = { code: string; language: "python" | "javascript" };
  * reports tier 3 and refuses every call with SANDBOX_UNAVAILABLE: candidate code never runs unconfined.
  */
 export async function createSandboxJudge(settings: { weakestTier: number }): Promise<SandboxJudge> {
-  const machine = await openMachine(settings.weakestTier);
+  return judgeOn(await openMachine(settings.weakestTier));
+}
+
+export function judgeOn(machine: Machine): SandboxJudge {
   const { report } = machine;
   const ready = () => {
     if (report.tier === 3) throw new FunprmError("SANDBOX_UNAVAILABLE", report.message ?? "no sandbox on this machine");

@@ -3,7 +3,7 @@ import type { SandboxReport } from "../../domain/judge.ts";
 import type { Session } from "./session.ts";
 import type { Staging } from "./staging.ts";
 
-export type Staged = { path: string; scratch: string; file: string; remove: () => void };
+export type Staged = { path: string; scratch: string; uid: number; file: string; remove: () => void };
 
 export type OpenRequest = {
   mode: "call" | "stdin" | "tests";

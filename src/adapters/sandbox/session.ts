@@ -1,6 +1,8 @@
 /** One live sandbox that holds one candidate: requests go in one at a time, frames come out, limits are kept from outside. */
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { lstatSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { killTree, outOfMemoryKills, sampleTree, sharedAwareMb } from "./process-tree.ts";
 
 /** A program not done this long after its CPU limit is not slow because of its neighbours (they cost at most a quarter). */
@@ -54,6 +56,24 @@ export type Session = {
   close(): Promise<void>;
 };
 
+/** Stops counting above `most`. */
+function folderMb(path: string, most: number): number {
+  let bytes = 0;
+  const folders = [path];
+  for (let folder = folders.pop(); folder !== undefined && bytes <= most * 2 ** 20; folder = folders.pop()) {
+    try {
+      for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        // A file takes a block even when it is empty: a million of them is a full disk too.
+        if (entry.isDirectory()) folders.push(join(folder, entry.name));
+        else bytes += 4096 + lstatSync(join(folder, entry.name)).size;
+      }
+    } catch {
+      // removed while we look
+    }
+  }
+  return bytes / 2 ** 20;
+}
+
 const polled = new Set<() => void>();
 let poller: NodeJS.Timeout | null = null;
 
@@ -71,7 +91,8 @@ function poll(work: () => void): () => void {
   };
 }
 
-export function openSession(child: ChildProcess): Session {
+/** `disk`: a folder that the sandbox may write and no mount bounds, with its limit. */
+export function openSession(child: ChildProcess, disk: { path: string; mb: number } | null = null): Session {
   let buffer: Buffer = Buffer.alloc(0);
   /** What came after `buffer`, joined only when a frame may be complete: joining at each piece is quadratic. */
   let later: Buffer[] = [];
@@ -142,6 +163,8 @@ export function openSession(child: ChildProcess): Session {
     pending.peakMb = Math.max(pending.peakMb, memory);
     if (memory > pending.limits.memoryMb) return kill("memory", `more than ${pending.limits.memoryMb} MB`);
     if (now.pids.length > MOST_PROCESSES) return kill("exit", `more than ${MOST_PROCESSES} processes`);
+    if (disk !== null && folderMb(disk.path, disk.mb) > disk.mb)
+      return kill("output", `more than ${disk.mb} MB written`);
     const seconds = pending.limits.cpuMs / 1000;
     if (pending.cpuMs > pending.limits.cpuMs + GRACE_MS) return kill("time", `more than ${seconds} s of CPU`);
     const queue = Math.min(pending.delayMs, (QUEUE_FACTOR - 1) * pending.limits.cpuMs);

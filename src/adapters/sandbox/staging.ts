@@ -1,4 +1,5 @@
 /** Files for the sandbox, where its uid can read them (rulings 29): the runtime once, a folder for each candidate. */
+import { randomInt } from "node:crypto";
 import {
   accessSync,
   chmodSync,
@@ -20,14 +21,19 @@ import { FunprmError } from "../../domain/errors.ts";
 import { asRoot } from "./launch.ts";
 
 const RUNTIME = fileURLToPath(new URL("./runtime", import.meta.url));
-const NOBODY = 65534;
+/** Uids that systemd keeps for services without an account of their own (61184–65519). */
+const FIRST_UID = 61_184;
+const UIDS = 4_300;
 
 export type Staging = {
   root: string;
   /** Folder with the drivers. */
   runtime: string;
   /** A folder that only its candidate sees; `scratch` may be written by the sandbox's uid (tier 2). */
-  folder(files: Record<string, string>, scratch: boolean): { path: string; scratch: string; remove: () => void };
+  folder(
+    files: Record<string, string>,
+    scratch: boolean,
+  ): { path: string; scratch: string; uid: number; remove: () => void };
   /** Path of a program that the sandbox's uid can reach: the file itself, or a copy made once. */
   program(path: string): string;
   dispose(): void;
@@ -65,6 +71,8 @@ export function openStaging(): Staging {
     chmodSync(join(runtime, name), 0o644);
   }
   let count = 0;
+  // Two judges on one machine must not meet.
+  const firstUid = randomInt(UIDS);
   const dispose = () => rmSync(root, { recursive: true, force: true });
   process.once("exit", dispose);
   return {
@@ -75,12 +83,13 @@ export function openStaging(): Staging {
       const path = join(root, `c${count}`);
       mkdirSync(path, { mode: 0o755 });
       for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text, { mode: 0o644 });
+      const uid = FIRST_UID + ((firstUid + count) % UIDS);
       const writable = join(path, "tmp");
       if (scratch) {
         mkdirSync(writable, { mode: 0o700 });
-        chownToNobody(writable);
+        if (asRoot) chownSync(writable, uid, uid);
       }
-      return { path, scratch: writable, remove: () => rmSync(path, { recursive: true, force: true }) };
+      return { path, scratch: writable, uid, remove: () => rmSync(path, { recursive: true, force: true }) };
     },
     program(path) {
       if (!asRoot || isReachable(dirname(path))) return path;
@@ -94,10 +103,4 @@ export function openStaging(): Staging {
       dispose();
     },
   };
-}
-
-function chownToNobody(path: string): void {
-  if (!asRoot) return;
-  // Root gives the folder away; an unprivileged judge already shares the sandbox's uid.
-  chownSync(path, NOBODY, NOBODY);
 }

@@ -34,7 +34,7 @@ def main():
     request = json.loads(sys.stdin.readline())
     nonce = request["nonce"]
     tree = os.path.join(sys.argv[2], "work")
-    shutil.copytree(sys.argv[1], tree, symlinks=True, copy_function=shutil.copyfile)
+    shutil.copytree(sys.argv[1], tree, symlinks=True, copy_function=shutil.copy)
     output = os.path.join(sys.argv[2], "log")
     found = os.path.join(sys.argv[2], "results")
     argv = [part.replace("{results}", found) for part in request["argv"]]

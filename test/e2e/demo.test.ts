@@ -1,0 +1,186 @@
+/** The main job over real HTTP: a label on the fake GitHub becomes a pull request with rewards, exactly once. */
+import { afterEach, describe, expect, it } from "vitest";
+import { startDemo } from "../../src/compose.ts";
+
+const TINY = new URL("../fixtures/models/tiny", import.meta.url).pathname;
+const REPOSITORY = new URL("../../demo/repository", import.meta.url).pathname;
+const ANSWERS = new URL("../../demo/answers.jsonl", import.meta.url).pathname;
+const at = { owner: "team", repo: "tidytime" };
+
+type World = Awaited<ReturnType<typeof startDemo>> & { repositoryId: number; number: number };
+let world: World | null = null;
+
+async function open(
+  settings: Record<string, unknown> = {},
+  issue = { title: "format_duration shows 60s", body: "`format_duration(59.6)` gives `60s`." },
+): Promise<World> {
+  process.env["MODEL_DIR"] = TINY;
+  const demo = await startDemo({ verbose: false, answers: ANSWERS });
+  const repository = await demo.github.act("repository", { ...at, folder: REPOSITORY, ...settings });
+  await demo.github.act("settings", { ...at, ...settings });
+  await demo.github.act("role", { ...at, login: "ada", role: "write" });
+  await demo.github.act("role", { ...at, login: "eve", role: "triage" });
+  const { number } = await demo.github.act("issue", { ...at, login: "ada", ...issue });
+  world = { ...demo, repositoryId: repository.id, number };
+  return world;
+}
+
+afterEach(async () => {
+  await world?.app.stop();
+  await world?.github.stop();
+  world = null;
+});
+
+async function until<T>(look: () => Promise<T | null | undefined | false>, seconds = 60): Promise<T> {
+  for (let i = 0; i < seconds * 20; i++) {
+    const found = await look();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`not there after ${seconds} s`);
+}
+
+const ended = (one: World) =>
+  until(async () => {
+    const run = await one.runs.latestRun(one.repositoryId, one.number);
+    return run?.finishedAt ? run : null;
+  });
+
+async function state(one: World) {
+  await one.github.act("settled");
+  const all = await one.github.act("state");
+  return {
+    ...all,
+    repo: all.repos[0],
+    issue: all.repos[0].issues.find((issue: { number: number }) => issue.number === one.number),
+  };
+}
+
+const count = (all: { effects: { operation: string }[] }, operation: string) =>
+  all.effects.filter((effect) => effect.operation === operation).length;
+
+describe("label to pull request", () => {
+  it("opens one draft pull request with one review, a reward on every changed function, and an honest check", async () => {
+    const one = await open();
+    await one.github.act("label", { ...at, login: "ada", number: one.number, name: "funprm:fix" });
+    const run = await ended(one);
+    const all = await state(one);
+    expect(all.violations).toEqual([]);
+    expect([run.state, run.failure]).toEqual(["opened", null]);
+    const pull = all.repo.issues.find((issue: { pull: unknown }) => issue.pull);
+    expect(pull.pull.draft).toBe(true);
+    expect(pull.body).toContain(`Closes #${one.number}`);
+    expect(pull.pull.reviews).toHaveLength(1);
+    expect(pull.pull.comments.length).toBe(run.pullRequest?.reviewComments);
+    expect(pull.pull.comments.length).toBeGreaterThanOrEqual(2);
+    for (const comment of pull.pull.comments) expect(comment.body).toMatch(/reward \*\*\d\.\d\d\*\*|no reward \(/);
+    expect(all.repo.checkRuns.map((check: { conclusion: string }) => check.conclusion)).toEqual(["neutral"]);
+    expect(all.issue.labels).toEqual(["funprm:pr"]);
+    expect(all.issue.reactions.map((reaction: { content: string }) => reaction.content)).toEqual(["rocket"]);
+    expect(all.issue.comments).toHaveLength(1);
+    expect(all.repo.verified).toContain(run.pullRequest?.headSha);
+    // Tests decide: what fails the repository's own test is not chosen.
+    const candidates = (await one.runs.candidates(run.id)).map((row) => row.candidate);
+    expect(candidates.find((candidate) => candidate.index === run.selected)?.verdict).toBe("PASS");
+    expect(candidates.map((candidate) => candidate.status)).toEqual([
+      "scored",
+      "scored",
+      "scored",
+      "rejected",
+      "scored",
+      "rejected",
+      "scored",
+      "duplicate",
+    ]);
+  });
+
+  it("survives writes that took effect but whose reply was lost: every effect once", async () => {
+    const one = await open();
+    for (const path of ["/git/refs$", "/graphql$", "/pulls$", "/reviews$", "/check-runs$", "/comments$"])
+      await one.github.act("fault", { method: "POST", path, kind: "applies-then-fails", status: 502 });
+    await one.github.act("label", { ...at, login: "ada", number: one.number, name: "funprm:fix" });
+    const run = await ended(one);
+    const all = await state(one);
+    expect([run.state, run.failure]).toEqual(["opened", null]);
+    for (const operation of [
+      "git/create-ref",
+      "graphql",
+      "pulls/create",
+      "pulls/create-review",
+      "checks/create",
+      "issues/create-comment",
+    ])
+      expect([operation, count(all, operation)]).toEqual([operation, 1]);
+  });
+
+  it("runs once for one delivery sent again, and for the label taken away and given again quickly", async () => {
+    const one = await open();
+    await one.github.act("label", { ...at, login: "ada", number: one.number, name: "funprm:fix" });
+    const first = (await state(one)).deliveries.find((delivery: { action: string }) => delivery.action === "labeled");
+    for (let i = 0; i < 4; i++) await one.github.act("redeliver", { id: first.id });
+    await ended(one);
+    const all = await state(one);
+    expect(count(all, "pulls/create")).toBe(1);
+    expect((await one.runs.listRuns(10)).length).toBe(1);
+  });
+
+  it("refuses who has no write role: a thumb down and one comment, no run", async () => {
+    const one = await open();
+    await one.github.act("label", { ...at, login: "eve", number: one.number, name: "funprm:fix" });
+    const all = await until(async () => {
+      const now = await state(one);
+      return now.issue.comments.length > 0 ? now : null;
+    });
+    expect(all.issue.comments[0].body).toContain("write role");
+    expect(await one.runs.listRuns(10)).toEqual([]);
+  });
+
+  it("falls back to a normal pull request where drafts are refused", async () => {
+    const one = await open({ draftsRefused: true });
+    await one.github.act("label", { ...at, login: "ada", number: one.number, name: "funprm:fix" });
+    const run = await ended(one);
+    expect(run.pullRequest?.title.startsWith("[draft] ")).toBe(true);
+  });
+
+  it("fails with one clear note, and nothing half-written, where rules forbid its branches", async () => {
+    const one = await open({ rulesets: [{ id: 1, name: "no bots", pattern: "funprm/**", rules: ["creation"] }] });
+    await one.github.act("label", { ...at, login: "ada", number: one.number, name: "funprm:fix" });
+    const run = await ended(one);
+    const all = await state(one);
+    expect(run.state).toBe("failed");
+    expect(all.issue.labels).toEqual(["funprm:failed"]);
+    expect(count(all, "pulls/create")).toBe(0);
+    expect(all.issue.comments).toHaveLength(1);
+  });
+
+  it("makes a new generation on retry and builds on its own branch, never forced", async () => {
+    const one = await open();
+    await one.github.act("label", { ...at, login: "ada", number: one.number, name: "funprm:fix" });
+    await ended(one);
+    await one.github.act("comment", { ...at, login: "ada", number: one.number, body: "/funprm retry" });
+    const run = await until(async () => {
+      const latest = await one.runs.latestRun(one.repositoryId, one.number);
+      return latest?.generation === 2 && latest.finishedAt ? latest : null;
+    });
+    const all = await state(one);
+    expect([run.state, run.failure]).toEqual(["opened", null]);
+    expect(all.repo.branches.map((branch: { name: string }) => branch.name)).toEqual(["funprm/issue-1", "main"]);
+    expect(count(all, "pulls/create")).toBe(1);
+  });
+
+  it("answers help and config, and an unknown verb with a hint", async () => {
+    const one = await open();
+    for (const body of ["/funprm help", "/funprm config", "/funprm dance"])
+      await one.github.act("comment", { ...at, login: "ada", number: one.number, body });
+    const all = await until(async () => {
+      const now = await state(one);
+      return now.issue.comments.length === 6 ? now : null;
+    });
+    const answers = all.issue.comments
+      .filter((comment: { byApp: boolean }) => comment.byApp)
+      .map((comment: { body: string }) => comment.body);
+    expect(answers.some((text: string) => text.includes("/funprm retry"))).toBe(true);
+    expect(answers.some((text: string) => text.includes("tests.runner") && text.includes("repository"))).toBe(true);
+    expect(all.violations).toEqual([]);
+  });
+});
