@@ -1,6 +1,15 @@
 /** The promise of `Judge`: what cannot be forged decides, nothing gets out, nothing is left, honest programs pass. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -269,6 +278,19 @@ describe("a repository's own tests", () => {
     const ran = await run({ overlay: overlay(changes) });
     expect(ran.tests).toHaveLength(3);
     expect(existsSync(outside)).toBe(false);
+  });
+
+  it("never write through a link of the repository onto this machine", async () => {
+    const outside = mkdtempSync(join(tmpdir(), "funprm-outside-"));
+    writeFileSync(join(outside, "victim.py"), "safe");
+    symlinkSync(outside, join(root, "linked"));
+    symlinkSync(join(outside, "victim.py"), join(root, "victim.py"));
+    await run({ overlay: overlay({ "linked/victim.py": "x", "linked/new/file.py": "x", "victim.py": "x" }) });
+    expect(readdirSync(outside)).toEqual(["victim.py"]);
+    expect(readFileSync(join(outside, "victim.py"), "utf8")).toBe("safe");
+    rmSync(join(root, "linked"));
+    rmSync(join(root, "victim.py"));
+    rmSync(outside, { recursive: true });
   });
 
   it("end at their time, have no network, and say once why they cannot run", async () => {

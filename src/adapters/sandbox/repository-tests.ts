@@ -4,11 +4,11 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
-  realpathSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -100,18 +100,36 @@ function stageTree(machine: Machine, request: RepositoryTestRequest): Staged | {
   for (const { path, content } of request.overlay) {
     const target = join(tree, path);
     if (isTestOrRunnerFile(path) || !target.startsWith(`${tree}${sep}`) || path.split("/").includes(".git")) continue;
-    mkdirSync(dirname(target), { recursive: true });
-    // A folder that is a link would lead out of the copy.
-    if (!realpathSync(dirname(target)).startsWith(realpathSync(tree))) continue;
+    // A link on the way, or in the file's place, would lead out of the copy and onto this machine's files.
+    if (crossesLink(tree, path)) continue;
+    makeFolders(tree, dirname(path));
     writeFileSync(target, content);
+    chmodSync(target, 0o644);
   }
   return { ...folder, file: "tree" };
+}
+
+function crossesLink(tree: string, path: string): boolean {
+  const parts = path.split("/");
+  return parts.some((_, index) => {
+    const at = join(tree, ...parts.slice(0, index + 1));
+    return lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  });
+}
+
+/** Modes are set apart from making: the umask may be anything. */
+function makeFolders(tree: string, folder: string): void {
+  if (folder === "." || existsSync(join(tree, folder))) return;
+  makeFolders(tree, dirname(folder));
+  mkdirSync(join(tree, folder));
+  chmodSync(join(tree, folder), 0o755);
 }
 
 /** Copies all but git's own, readable for the sandbox's uid whatever the checkout's modes are. Bytes; stops above the limit. */
 function copyReadable(from: string, to: string): number {
   let bytes = 0;
-  mkdirSync(to, { mode: 0o755 });
+  mkdirSync(to);
+  chmodSync(to, 0o755);
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     if (entry.name === ".git" || bytes > MOST_BYTES) continue;
     const [source, target] = [join(from, entry.name), join(to, entry.name)];

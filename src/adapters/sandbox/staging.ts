@@ -62,10 +62,12 @@ export function openStaging(): Staging {
       "no temporary folder that another user can read; set TMPDIR to one with mode 1777",
     );
   }
+  // Modes are set apart from making: the umask may be anything.
   const root = mkdtempSync(join(parent, "funprm-judge-"));
   chmodSync(root, 0o711);
   const runtime = join(root, "rt");
-  mkdirSync(runtime, { mode: 0o755 });
+  mkdirSync(runtime);
+  chmodSync(runtime, 0o755);
   for (const name of readdirSync(RUNTIME)) {
     copyFileSync(join(RUNTIME, name), join(runtime, name));
     chmodSync(join(runtime, name), 0o644);
@@ -81,8 +83,12 @@ export function openStaging(): Staging {
     folder(files, scratch) {
       count += 1;
       const path = join(root, `c${count}`);
-      mkdirSync(path, { mode: 0o755 });
-      for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text, { mode: 0o644 });
+      mkdirSync(path);
+      chmodSync(path, 0o755);
+      for (const [name, text] of Object.entries(files)) {
+        writeFileSync(join(path, name), text);
+        chmodSync(join(path, name), 0o644);
+      }
       const uid = FIRST_UID + ((firstUid + count) % UIDS);
       const writable = join(path, "tmp");
       if (scratch) {
