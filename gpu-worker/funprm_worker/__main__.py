@@ -10,7 +10,10 @@ from funprm_worker.errors import WorkerError
 def main() -> None:
     parser = argparse.ArgumentParser(prog="funprm-worker")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (("train", "run or resume a training"), ("export", "measure the best checkpoint and write its bundle")):
+    for name, text in (
+        ("train", "run or resume a training"),
+        ("export", "measure the best checkpoint and write its bundle"),
+    ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=Path, required=True)
         if name == "export":

@@ -36,14 +36,18 @@ class OnnxScorer:
         return [out[i, : len(ids)].tolist() for i, ids in enumerate(batch)]
 
 
-def score_alone(scorer: OnnxScorer, encoder: Encoder, prompt: str, completions: list[str], max_tokens: int) -> dict[str, Any]:
+def score_alone(
+    scorer: OnnxScorer, encoder: Encoder, prompt: str, completions: list[str], max_tokens: int
+) -> dict[str, Any]:
     """One row as the app scores it: `rewards` (one per completion, in [0,1]) and `truncatedTokens`."""
     row = encoder.row(prompt, completions, max_tokens)
     rewards = scorer.rewards([row.ids], encoder.pad_id)[0]
     return {"rewards": [rewards[p] for p in row.step_positions], "truncatedTokens": row.truncated_tokens}
 
 
-def write_bundle(folder: Path, facts: dict[str, Any], parity: list[tuple[str, list[str]]], tolerance: float) -> dict[str, Any]:
+def write_bundle(
+    folder: Path, facts: dict[str, Any], parity: list[tuple[str, list[str]]], tolerance: float
+) -> dict[str, Any]:
     """Completes `facts` with hashes and parity rows scored by `folder/model.onnx`; writes the manifest and the card.
 
     `facts` holds name, version, weights, maxTokens, parameters, trainedOn, method, metrics, licence.
@@ -96,13 +100,19 @@ def check_bundle(folder: Path) -> dict[str, Any]:
         raise WorkerError("bad_bundle", f"{folder}: no readable manifest.json ({problem})") from problem
     for file, key in (("model.onnx", "modelSha256"), ("tokenizer.json", "tokenizerSha256")):
         if not (folder / file).is_file() or sha256_file(folder / file) != manifest[key]:
-            raise WorkerError("bad_bundle", f"{folder / file}: missing or not the file the manifest names; restore it from git")
+            raise WorkerError(
+                "bad_bundle", f"{folder / file}: missing or not the file the manifest names; restore it from git"
+            )
     if manifest["renderVersion"] != RENDER_VERSION:
-        raise WorkerError("bad_bundle", f"{folder}: render version {manifest['renderVersion']}, this program has {RENDER_VERSION}")
+        raise WorkerError(
+            "bad_bundle", f"{folder}: render version {manifest['renderVersion']}, this program has {RENDER_VERSION}"
+        )
     encoder, scorer = Encoder.load(folder / "tokenizer.json"), OnnxScorer(folder / "model.onnx")
     for row in manifest["parity"]["rows"]:
         got = score_alone(scorer, encoder, row["prompt"], row["completions"], manifest["maxTokens"])
         worst = max(abs(a - b) for a, b in zip(got["rewards"], row["rewards"], strict=True))
         if worst > manifest["parity"]["tolerance"]:
-            raise WorkerError("bad_bundle", f"{folder}: parity row {row['id']} is off by {worst:.2g}; the runtime computes otherwise")
+            raise WorkerError(
+                "bad_bundle", f"{folder}: parity row {row['id']} is off by {worst:.2g}; the runtime computes otherwise"
+            )
     return manifest

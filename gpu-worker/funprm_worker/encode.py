@@ -41,7 +41,9 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         step, pad = tokenizer.token_to_id(STEP_TOKEN), tokenizer.token_to_id(PAD_TOKEN)
         if step is None or pad is None:
-            raise WorkerError("bad_bundle", f"tokenizer.json has no {STEP_TOKEN} or {PAD_TOKEN}; train it with funprm-worker")
+            raise WorkerError(
+                "bad_bundle", f"tokenizer.json has no {STEP_TOKEN} or {PAD_TOKEN}; train it with funprm-worker"
+            )
         self.tokenizer = tokenizer
         self.step_id: int = step
         self.pad_id: int = pad
@@ -82,7 +84,9 @@ def assemble(prompt: list[int], completions: list[list[int]], step_id: int, max_
     dropped = max(0, len(prompt) - room)
     if dropped:
         if room < min(MIN_PROMPT_TOKENS, len(prompt)):
-            raise WorkerError("too_long", f"the steps take {len(steps)} of {max_tokens} tokens; score fewer steps a row")
+            raise WorkerError(
+                "too_long", f"the steps take {len(steps)} of {max_tokens} tokens; score fewer steps a row"
+            )
         head = (room + 1) // 2
         prompt = prompt[:head] + prompt[len(prompt) - (room - head) :]
     return Encoded(prompt + steps, [len(prompt) + e for e in ends], dropped)

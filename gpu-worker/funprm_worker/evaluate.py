@@ -60,7 +60,11 @@ def interval(by_group: dict[str, tuple[float, float]], seed: int = 0, rounds: in
     sums = pairs[draws].sum(axis=1)
     low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
     total = pairs.sum(axis=0)
-    return {"value": round(float(total[0] / total[1]), 4), "ci": [round(float(low), 4), round(float(high), 4)], "problems": len(pairs)}
+    return {
+        "value": round(float(total[0] / total[1]), 4),
+        "ci": [round(float(low), 4), round(float(high), 4)],
+        "problems": len(pairs),
+    }
 
 
 def solution_figures(rows: Sequence[Row], scores: Sequence[float | None], n: int = 8) -> dict[str, Any]:
@@ -87,13 +91,18 @@ def solution_figures(rows: Sequence[Row], scores: Sequence[float | None], n: int
     return {name: interval(by_group) for name, by_group in totals.items()}
 
 
-def step_figures(rows: Sequence[Row], rewards: Sequence[Sequence[float] | None], empty: dict[tuple[str, str], float]) -> dict[str, Any]:
+def step_figures(
+    rows: Sequence[Row], rewards: Sequence[Sequence[float] | None], empty: dict[tuple[str, str], float]
+) -> dict[str, Any]:
     """Step AUC where every function has a verdict of its own, inside one (group, pool).
 
     `value`: reward against the min-rule label. `own`: the attribution ratio against the function's own verdict.
     `empty` holds v_0 by (problem, pool).
     """
-    truth: dict[str, dict[tuple[str, str], tuple[list[float], list[int]]]] = {"value": defaultdict(lambda: ([], [])), "own": defaultdict(lambda: ([], []))}
+    truth: dict[str, dict[tuple[str, str], tuple[list[float], list[int]]]] = {
+        "value": defaultdict(lambda: ([], [])),
+        "own": defaultdict(lambda: ([], [])),
+    }
     for row, values in zip(rows, rewards, strict=True):
         if values is None or all(own is None for own in row.own):
             continue

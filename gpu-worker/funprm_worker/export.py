@@ -86,7 +86,11 @@ def multi_step(encoded: list[EncodedRow], rewards: list[list[float]]) -> dict[st
 def steps(encoded: list[EncodedRow], rewards: list[list[float]]) -> dict[str, Any]:
     empty = {(one.row.problem, one.row.pool): rewards[i][0] for i, one in enumerate(encoded) if one.row.empty_prefix}
     classes = [i for i, one in enumerate(encoded) if one.row.id.startswith("classeval/") and not one.row.empty_prefix]
-    return {"set": "classeval", "rows": len(classes), **step_figures([encoded[i].row for i in classes], [rewards[i] for i in classes], empty)}
+    return {
+        "set": "classeval",
+        "rows": len(classes),
+        **step_figures([encoded[i].row for i in classes], [rewards[i] for i in classes], empty),
+    }
 
 
 def trivial(training: list[Row], encoded: list[EncodedRow], seed: int) -> dict[str, Any]:
@@ -94,7 +98,9 @@ def trivial(training: list[Row], encoded: list[EncodedRow], seed: int) -> dict[s
     return solution_figures(held_out, fit_and_score(training, held_out, seed))
 
 
-def picks_agree(encoded: list[EncodedRow], a: list[list[float]], b: list[list[float]], seed: int = 0) -> dict[str, float]:
+def picks_agree(
+    encoded: list[EncodedRow], a: list[list[float]], b: list[list[float]], seed: int = 0
+) -> dict[str, float]:
     """Kendall's tau over random pairs of rows of one (group, pool), and the share of Best-of-8 draws with the same pick."""
     clusters: dict[tuple[str, str], list[int]] = {}
     for i, one in enumerate(encoded):
@@ -128,7 +134,10 @@ def trained_on(training: list[Row], card: Any) -> dict[str, Any]:
     licences = {one["set"]: one["licence"] for one in card["sets"]}
     return {
         "split": "training (fold 0-69 of sha256)",
-        "sets": [{"set": name, "rows": counts[name], "licence": licences.get(name, "see data card")} for name in sorted(counts)],
+        "sets": [
+            {"set": name, "rows": counts[name], "licence": licences.get(name, "see data card")}
+            for name in sorted(counts)
+        ],
         "groups": len(groups),
         "groupsSha256": hashlib.sha256("\n".join(groups).encode()).hexdigest(),
         "rows": len(training),
@@ -139,7 +148,13 @@ def trained_on(training: list[Row], card: Any) -> dict[str, Any]:
 def method(config: Config, rows: int) -> dict[str, Any]:
     return {
         "summary": "Causal transformer of the Qwen2 architecture with a scalar head: next-token pretraining on the Python standard library, then step rewards by BCE on soft labels and a within-problem pairwise loss; no label correction",
-        "architecture": {"hidden": config.model.hidden, "layers": config.model.layers, "heads": config.model.heads, "feedForward": config.model.feed_forward, "vocabulary": config.model.vocab},
+        "architecture": {
+            "hidden": config.model.hidden,
+            "layers": config.model.layers,
+            "heads": config.model.heads,
+            "feedForward": config.model.feed_forward,
+            "vocabulary": config.model.vocab,
+        },
         "pretrain": {"steps": config.pretrain.steps, "tokens": config.pretrain.steps * config.pretrain.tokens},
         "reward": {"steps": config.reward.steps, "paddedTokensAStep": config.reward.tokens, "rowsAvailable": rows},
         "seed": config.seed,
@@ -152,7 +167,14 @@ def parity_rows(encoded: list[EncodedRow], seed: int) -> list[tuple[str, list[st
     main = 'def total(values):\n    """Walk over the values once and add the even ones."""\n    return sum(v for v in values if is_even(v))'
     helper = 'def is_even(value):\n    """True for a multiple of two."""\n    return value % 2 == 0'
     wrong = 'def is_even(value):\n    """True for a multiple of two."""\n    return value % 2 == 1'
-    return [(prompt, [""]), (prompt, [main, helper]), (prompt, [main, wrong]), ("", [helper]), (prompt, [main, helper, wrong, helper]), ("Ω 漢字\n", ['print("<|step|>")'])]
+    return [
+        (prompt, [""]),
+        (prompt, [main, helper]),
+        (prompt, [main, wrong]),
+        ("", [helper]),
+        (prompt, [main, helper, wrong, helper]),
+        ("Ω 漢字\n", ['print("<|step|>")']),
+    ]
 
 
 def check_torch_parity(model: RewardModel, encoded: list[EncodedRow], out: Path, pad_id: int) -> None:

@@ -42,7 +42,8 @@ class RewardModel(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def parameters_without_embedding(self) -> int:
-        return self.parameters_total() - self.backbone.get_input_embeddings().weight.numel()
+        embedding: int = self.backbone.get_input_embeddings().weight.numel()
+        return self.parameters_total() - embedding
 
 
 def small_config(
@@ -82,7 +83,9 @@ def load_model(folder: Path) -> RewardModel:
     try:
         model.load_state_dict(load_file(weights))
     except RuntimeError as problem:
-        raise WorkerError("bad_bundle", f"{weights}: does not fit config.json ({str(problem).splitlines()[0]})") from problem
+        raise WorkerError(
+            "bad_bundle", f"{weights}: does not fit config.json ({str(problem).splitlines()[0]})"
+        ) from problem
     return model.eval()
 
 

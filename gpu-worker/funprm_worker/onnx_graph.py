@@ -128,7 +128,9 @@ def write_onnx(model: RewardModel, path: Path, *, int8: bool) -> None:
     angle = g.op("Mul", g.op("Cast", column, to=TensorProto.FLOAT), both)
     cos, sin = g.op("Cos", angle), g.op("Sin", angle)
 
-    x = g.op("Gather", g.matrix(weights["backbone.embed_tokens.weight"], "backbone.embed_tokens.weight", 1), "input_ids")
+    x = g.op(
+        "Gather", g.matrix(weights["backbone.embed_tokens.weight"], "backbone.embed_tokens.weight", 1), "input_ids"
+    )
     for layer in range(config.num_hidden_layers):
         at = f"backbone.layers.{layer}"
         h = norm(x, f"{at}.input_layernorm")

@@ -54,9 +54,13 @@ def read_rows(path: Path, limit: int | None = None) -> Iterator[Row]:
                     return
                 yield _row(line, f"{path}:{number}")
     except OSError as problem:
-        raise WorkerError("bad_rows", f"{path}: {problem.strerror or problem}; make it with funprm dataset build") from problem
+        raise WorkerError(
+            "bad_rows", f"{path}: {problem.strerror or problem}; make it with funprm dataset build"
+        ) from problem
     except (EOFError, UnicodeDecodeError) as problem:
-        raise WorkerError("bad_rows", f"{path}: cut or not UTF-8 ({problem}); make it again with funprm dataset build") from problem
+        raise WorkerError(
+            "bad_rows", f"{path}: cut or not UTF-8 ({problem}); make it again with funprm dataset build"
+        ) from problem
 
 
 def _row(line: str, where: str) -> Row:

@@ -18,7 +18,9 @@ from funprm_worker.tokenizer import train_tokenizer
 
 MAX_TOKENS = 512
 
-PROMPT = "Write `total(values)`: the sum of the even values, 0 when there is none.\n\nExamples:\n>>> total([1, 2, 4])\n6\n"
+PROMPT = (
+    "Write `total(values)`: the sum of the even values, 0 when there is none.\n\nExamples:\n>>> total([1, 2, 4])\n6\n"
+)
 
 STEPS = [
     'def total(values):\n    """Walks over the values once and adds the even ones."""\n'
@@ -36,7 +38,7 @@ ODD_TEXTS = {
     "digits": "x = 1234567890 + 3.14159e-10 + 0xFFaa_00",
     "names": "snake_case_name camelCaseName __dunder__ CONSTANT_9 x1y2",
     "operators": "a**=b//c->d:=e<<f>>g!=h==i@j...[::-1]{}()",
-    "quotes": "'it''s' \"\"\"doc\"\"\" f'{x!r:>10}' b\"\\x00\"",
+    "quotes": '\'it\'\'s\' """doc""" f\'{x!r:>10}\' b"\\x00"',
     "step token in the text": 'print("<|step|>")  # <|pad|> <|step|><|step|> <<||step|> <|ste p|>',
     "unicode": "é ñ ß Ωμέγα 漢字かな 한국어 עברית العربية हिन्दी",
     "unicode digits and marks": "٣ ² Ⅷ e\u0301 a\u200db",
@@ -70,13 +72,22 @@ def encode_cases(encoder: Encoder) -> list[dict[str, Any]]:
     long_prompt = next(c["prompt"] for c in cases if c["name"].startswith("statement cut"))
     steps = sum(len(encoder.ids(s)) + 1 for s in STEPS)
     for room in (63, 64, 65):
-        cases.append({"name": f"room for {room}", "prompt": long_prompt, "completions": STEPS, "maxTokens": steps + room})
-    cases.append({"name": "a short statement is not cut", "prompt": "Add.", "completions": STEPS, "maxTokens": steps + 1})
+        cases.append(
+            {"name": f"room for {room}", "prompt": long_prompt, "completions": STEPS, "maxTokens": steps + room}
+        )
+    cases.append(
+        {"name": "a short statement is not cut", "prompt": "Add.", "completions": STEPS, "maxTokens": steps + 1}
+    )
     for case in cases:
         prompt, completions = encoder.ids(case["prompt"]), [encoder.ids(c) for c in case["completions"]]
         try:
             row = assemble(prompt, completions, encoder.step_id, case["maxTokens"])
-            case |= {"ids": row.ids, "stepPositions": row.step_positions, "truncatedTokens": row.truncated_tokens, "reason": None}
+            case |= {
+                "ids": row.ids,
+                "stepPositions": row.step_positions,
+                "truncatedTokens": row.truncated_tokens,
+                "reason": None,
+            }
         except WorkerError as problem:
             case |= {"ids": None, "stepPositions": None, "truncatedTokens": None, "reason": problem.code}
     return cases
@@ -107,12 +118,20 @@ def make_tiny(repository: Path) -> None:
         "metrics": {},
         "licence": "MIT",
     }
-    parity = [(PROMPT, STEPS[:2]), ("", STEPS), (PROMPT, [""]), (PROMPT, ["x = 1\n"]), ("Ω 漢字\n", ['print("<|step|>")\n'])]
+    parity = [
+        (PROMPT, STEPS[:2]),
+        ("", STEPS),
+        (PROMPT, [""]),
+        (PROMPT, ["x = 1\n"]),
+        ("Ω 漢字\n", ['print("<|step|>")\n']),
+    ]
     write_bundle(folder, facts, parity, 1e-4)
 
     def save(path: Path, value: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace('{"name"', '\n{"name"') + "\n")
+        path.write_text(
+            json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace('{"name"', '\n{"name"') + "\n"
+        )
 
     bundle = "test/fixtures/models/tiny"
     cases = encode_cases(encoder)

@@ -10,9 +10,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from funprm_worker.encode import PAD_TOKEN, STEP_TOKEN
 
-PATTERN = (
-    r"[\r\n]+[ \t]*|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^ \t\r\n\p{L}\p{N}]+|[ \t]+(?![^ \t\r\n])|[ \t]+"
-)
+PATTERN = r"[\r\n]+[ \t]*|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^ \t\r\n\p{L}\p{N}]+|[ \t]+(?![^ \t\r\n])|[ \t]+"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:

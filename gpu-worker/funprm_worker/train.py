@@ -48,7 +48,9 @@ def encode_rows(rows: list[Row], encoder: Encoder, max_tokens: int, broadcast: f
         if row.prompt not in prompts:
             prompts[row.prompt] = encoder.ids(row.prompt)
         try:
-            parts = assemble(prompts[row.prompt], [encoder.ids(c) for c in row.completions], encoder.step_id, max_tokens)
+            parts = assemble(
+                prompts[row.prompt], [encoder.ids(c) for c in row.completions], encoder.step_id, max_tokens
+            )
         except WorkerError:
             left_out += 1
             continue
@@ -57,7 +59,9 @@ def encode_rows(rows: list[Row], encoder: Encoder, max_tokens: int, broadcast: f
             source = 0.0 if label is None else row.weight * (broadcast if row.source[k] == "broadcast" else 1.0)
             # A chain of many steps must not weigh more than a chain of one.
             weights.append(source / len(row.labels))
-        encoded.append(EncodedRow(row, parts.ids, parts.step_positions, [label or 0.0 for label in row.labels], weights))
+        encoded.append(
+            EncodedRow(row, parts.ids, parts.step_positions, [label or 0.0 for label in row.labels], weights)
+        )
     if left_out:
         print(f"{left_out} of {len(rows)} rows are longer than {max_tokens} tokens and left out", file=sys.stderr)
     return encoded
@@ -109,7 +113,9 @@ def reward_loss(model: RewardModel, batch: list[EncodedRow], pad_id: int, pairwi
     flat = logits[[i for i, _ in at], [end for _, end in at]]
     labels = torch.tensor([label for one in batch for label in one.labels])
     weights = torch.tensor([weight for one in batch for weight in one.weights])
-    loss = functional.binary_cross_entropy_with_logits(flat, labels, weights, reduction="sum") / max(1e-9, float(weights.sum()))
+    loss = functional.binary_cross_entropy_with_logits(flat, labels, weights, reduction="sum") / max(
+        1e-9, float(weights.sum())
+    )
     sides: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for i, one in enumerate(batch):
         if one.row.verdict is not None:
@@ -157,7 +163,9 @@ def standard_library_texts() -> Iterator[str]:
     """Python sources of the machine's standard library (PSF licence), tests and vendored packages left out."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
-        if not {"test", "tests", "site-packages", "idlelib", "lib2to3", "ensurepip"} & set(path.relative_to(root).parts):
+        if not {"test", "tests", "site-packages", "idlelib", "lib2to3", "ensurepip"} & set(
+            path.relative_to(root).parts
+        ):
             text = path.read_text(encoding="utf-8", errors="ignore")
             if len(text) < 200_000:
                 yield text
@@ -177,16 +185,26 @@ class Run:
         self.training = list(read_rows(Path(config.data) / "training.jsonl.gz"))
         self.validation = list(read_rows(Path(config.data) / "validation.jsonl.gz"))
         meta = {row.group for row in read_rows(Path(config.data) / "meta.jsonl.gz")}
-        assert_disjoint({"training": {r.group for r in self.training}, "meta": meta, "validation": {r.group for r in self.validation}})
+        assert_disjoint(
+            {
+                "training": {r.group for r in self.training},
+                "meta": meta,
+                "validation": {r.group for r in self.validation},
+            }
+        )
         self.encoder = self._tokenizer()
         m = config.model
-        self.model = RewardModel(small_config(self.encoder.vocab_size, m.hidden, m.layers, m.heads, m.feed_forward, m.max_tokens, 0.02))
+        self.model = RewardModel(
+            small_config(self.encoder.vocab_size, m.hidden, m.layers, m.heads, m.feed_forward, m.max_tokens, 0.02)
+        )
 
     def _same_config(self) -> None:
         path = self.folder / "config.json"
         text = json.dumps(asdict(self.config), indent=1)
         if path.exists() and path.read_text() != text:
-            raise WorkerError("bad_config", f"{path}: the run was started with another config; give it another folder (key run)")
+            raise WorkerError(
+                "bad_config", f"{path}: the run was started with another config; give it another folder (key run)"
+            )
         path.write_text(text)
 
     def _tokenizer(self) -> Encoder:
@@ -195,7 +213,11 @@ class Run:
             # Fitting anything is training (rulings 2): training groups only.
             rng = random.Random(self.config.seed)
             rows = rng.sample(self.training, min(12_000, len(self.training)))
-            texts = [*standard_library_texts(), *(c for row in rows for c in row.completions), *(row.prompt for row in rows[:3000])]
+            texts = [
+                *standard_library_texts(),
+                *(c for row in rows for c in row.completions),
+                *(row.prompt for row in rows[:3000]),
+            ]
             train_tokenizer(texts, self.config.model.vocab).save(str(path), pretty=False)
         return Encoder.load(path)
 
@@ -228,14 +250,18 @@ class Run:
             loss = language_loss(self.model, hidden_states(self.model, ids), ids, self.encoder.pad_id)
             losses.append(self._update(optimiser, loss, settings.rate, step, settings.steps, []))
             if (step + 1) % self.config.checkpoint.every == 0 or step + 1 == settings.steps:
-                self._log({"phase": "pretrain", "step": step + 1, "loss": mean(losses), "seconds": time.monotonic() - started})
+                self._log(
+                    {"phase": "pretrain", "step": step + 1, "loss": mean(losses), "seconds": time.monotonic() - started}
+                )
                 losses = []
                 self._save(optimiser, {"phase": "pretrain", "step": step + 1})
 
     def _reward(self, state: dict[str, Any], best: Path) -> None:
         settings, every = self.config.reward, self.config.checkpoint.every
         clusters = clusters_of(self.training, settings.per_side, self.config.seed)
-        encoded = [encode_rows(cluster, self.encoder, self.config.model.max_tokens, settings.broadcast) for cluster in clusters]
+        encoded = [
+            encode_rows(cluster, self.encoder, self.config.model.max_tokens, settings.broadcast) for cluster in clusters
+        ]
         encoded = [cluster for cluster in encoded if cluster]
         mixed = [c for c in encoded if {one.row.verdict for one in c} >= {0, 1}]
         self.report(f"{len(encoded)} clusters of {sum(map(len, encoded))} rows, {len(mixed)} with both verdicts")
@@ -247,7 +273,9 @@ class Run:
             batch = self._batch(encoded, mixed, step)
             self.model.train()
             loss = reward_loss(self.model, batch, self.encoder.pad_id, settings.pairwise, settings.language)
-            losses.append(self._update(optimiser, loss, settings.rate, step, settings.steps, [one.row.id for one in batch]))
+            losses.append(
+                self._update(optimiser, loss, settings.rate, step, settings.steps, [one.row.id for one in batch])
+            )
             if (step + 1) % every == 0 or step + 1 == settings.steps:
                 scores = [mean(r) for r in step_rewards(self.model, held_out, self.encoder.pad_id)]
                 figures = solution_figures([one.row for one in held_out], scores)
@@ -256,7 +284,17 @@ class Run:
                 if accuracy > best_accuracy:
                     best_accuracy = accuracy
                     save_model(self.model, best)
-                self._log({"phase": "reward", "step": step + 1, "loss": mean(losses), "auc": figures["auc"], "bestOf8": figures["bestOf"], "random": figures["random"], "seconds": time.monotonic() - started})
+                self._log(
+                    {
+                        "phase": "reward",
+                        "step": step + 1,
+                        "loss": mean(losses),
+                        "auc": figures["auc"],
+                        "bestOf8": figures["bestOf"],
+                        "random": figures["random"],
+                        "seconds": time.monotonic() - started,
+                    }
+                )
                 losses = []
                 self._save(optimiser, {"phase": "reward", "step": step + 1, "best": best_accuracy})
 
@@ -274,7 +312,9 @@ class Run:
 
     def _validation_sample(self) -> list[EncodedRow]:
         """Whole clusters with both verdicts, in an order that depends on the seed alone, up to the limit."""
-        clusters = [c for c in clusters_of(self.validation, 8, self.config.seed) if {row.verdict for row in c} >= {0, 1}]
+        clusters = [
+            c for c in clusters_of(self.validation, 8, self.config.seed) if {row.verdict for row in c} >= {0, 1}
+        ]
         random.Random(self.config.seed).shuffle(clusters)
         rows: list[Row] = []
         for cluster in clusters:
@@ -285,10 +325,15 @@ class Run:
 
     # ------------------------------------------------------------ mechanics
 
-    def _update(self, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, step: int, steps: int, rows: list[str]) -> float:
+    def _update(
+        self, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, step: int, steps: int, rows: list[str]
+    ) -> float:
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise WorkerError("training_failed", f"step {step}: the loss is {value}; the last good checkpoint is kept; rows {', '.join(rows[:8])}")
+            raise WorkerError(
+                "training_failed",
+                f"step {step}: the loss is {value}; the last good checkpoint is kept; rows {', '.join(rows[:8])}",
+            )
         warm = min(1.0, (step + 1) / 50)
         for group in optimiser.param_groups:
             group["lr"] = rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
@@ -305,7 +350,9 @@ class Run:
 
     def _save(self, optimiser: torch.optim.Optimizer, place: dict[str, Any]) -> None:
         path = self.folder / "last.pt"
-        torch.save({"model": self.model.state_dict(), "optimiser": optimiser.state_dict(), **place}, path.with_suffix(".part"))
+        torch.save(
+            {"model": self.model.state_dict(), "optimiser": optimiser.state_dict(), **place}, path.with_suffix(".part")
+        )
         path.with_suffix(".part").replace(path)
 
     def _restore(self) -> dict[str, Any]:

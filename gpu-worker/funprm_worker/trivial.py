@@ -1,5 +1,6 @@
 """The trivial scorer of data/README.md: logistic regression on hashed token bigrams and ten counts."""
 
+import itertools
 import re
 import zlib
 from collections.abc import Sequence
@@ -17,9 +18,19 @@ def features(row: Row) -> tuple[list[int], list[float]]:
     """Indices of the bigrams present, and ten counts on a log scale."""
     code = "\n".join(row.completions)
     tokens = TOKEN.findall(code)
-    present = sorted({zlib.crc32(f"{a} {b}".encode()) % BUCKETS for a, b in zip(tokens, tokens[1:], strict=False)})
-    counts = [len(code), len(tokens), code.count("\n"), len(row.completions), code.count("for "), code.count("while "),
-              code.count("if "), code.count("return"), code.count("import"), code.count('"""')]
+    present = sorted({zlib.crc32(f"{a} {b}".encode()) % BUCKETS for a, b in itertools.pairwise(tokens)})
+    counts = [
+        len(code),
+        len(tokens),
+        code.count("\n"),
+        len(row.completions),
+        code.count("for "),
+        code.count("while "),
+        code.count("if "),
+        code.count("return"),
+        code.count("import"),
+        code.count('"""'),
+    ]
     return present, [float(np.log1p(c)) for c in counts]
 
 
@@ -45,10 +56,12 @@ def fit_and_score(train: Sequence[Row], held_out: Sequence[Row], seed: int = 0, 
         order = torch.randperm(len(prepared), generator=torch.Generator().manual_seed(seed + epoch)).tolist()
         for at in range(0, len(order), 512):
             batch = order[at : at + 512]
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits([prepared[i] for i in batch]), targets[batch])
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                logits([prepared[i] for i in batch]), targets[batch]
+            )
             loss = loss + 1e-4 * dense.weight.square().sum()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     with torch.no_grad():
         return [float(torch.sigmoid(logits([features(row)]))) for row in held_out]
