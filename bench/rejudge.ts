@@ -1,5 +1,5 @@
 /**
- * Do our verdicts agree with the published ones? `node bench/rejudge.ts DATA_FOLDER [--classeval N]` re-judges at least 500
+ * Do our verdicts agree with the published ones? `node bench/rejudge.ts DATA_FOLDER [SET…]` re-judges at least 500
  * candidates each of humaneval_codet and mint_codegen, and all labelled ClassEval candidates that need only the standard
  * library, and sorts every disagreement into a class. JSON on stdout.
  */
@@ -23,12 +23,11 @@ type Row = {
   candidates: { id: string; code: string; passed: boolean | null }[];
 };
 
-const folder = process.argv[2];
+const [folder, ...named] = process.argv.slice(2);
 if (folder === undefined) {
-  process.stderr.write("usage: node bench/rejudge.ts FOLDER_WITH_CANDIDATE_SETS\n");
+  process.stderr.write("usage: node bench/rejudge.ts FOLDER_WITH_CANDIDATE_SETS [SET…]\n");
   process.exit(2);
 }
-const most = Number(process.argv[process.argv.indexOf("--classeval") + 1] || Number.POSITIVE_INFINITY);
 const standard = new Set(
   execFileSync("/usr/bin/python3", ["-I", "-c", "import sys; print(' '.join(sys.stdlib_module_names))"], {
     encoding: "utf8",
@@ -59,12 +58,16 @@ function sample(row: Row, count: number): Row["candidates"] {
 const sets: { name: string; perProblem: number; only: (row: Row, code: string) => boolean }[] = [
   { name: "humaneval_codet", perProblem: 6, only: () => true },
   { name: "mint_codegen", perProblem: 8, only: () => true },
-  { name: "classeval", perProblem: most, only: (row, code) => !needsMore(`${row.tests}`) && !needsMore(code) },
+  {
+    name: "classeval",
+    perProblem: Number.POSITIVE_INFINITY,
+    only: (row, code) => !needsMore(`${row.tests}`) && !needsMore(code),
+  },
 ];
 
 const judge = await createSandboxJudge({ weakestTier: 1 });
 const report: Record<string, unknown> = {};
-for (const { name, perProblem, only } of sets) {
+for (const { name, perProblem, only } of sets.filter((set) => named.length === 0 || named.includes(set.name))) {
   const classes: Record<string, { count: number; examples: string[] }> = {};
   const verdicts: Record<string, number> = {};
   let judged = 0;

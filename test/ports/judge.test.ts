@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -288,8 +289,8 @@ describe("a repository's own tests", () => {
     await run({ overlay: overlay({ "linked/victim.py": "x", "linked/new/file.py": "x", "victim.py": "x" }) });
     expect(readdirSync(outside)).toEqual(["victim.py"]);
     expect(readFileSync(join(outside, "victim.py"), "utf8")).toBe("safe");
-    rmSync(join(root, "linked"));
-    rmSync(join(root, "victim.py"));
+    unlinkSync(join(root, "linked"));
+    unlinkSync(join(root, "victim.py"));
     rmSync(outside, { recursive: true });
   });
 
