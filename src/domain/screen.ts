@@ -97,7 +97,7 @@ export function screenPath(path: string, policy: PatchPolicy): string | null {
   );
   if (folded.some((part) => part === "" || part === ".git" || /^git~\d/.test(part) || part.includes(":")))
     return `forbidden: ${path} belongs to git`;
-  if (folded.slice(0, -1).some((part) => FORBIDDEN_FOLDERS.has(part)))
+  if (folded.some((part) => FORBIDDEN_FOLDERS.has(part)))
     return `forbidden: ${path} is in a folder of workflows, hooks or tools`;
   const name = folded.at(-1)!;
   if (
