@@ -39,9 +39,7 @@ const OPERATIONS = [
   `get ${REPO}/commits`,
   `get ${REPO}/commits/{ref}`,
   `get ${REPO}/commits/{ref}/check-runs`,
-  `get ${REPO}/commits/{ref}/status`,
   `get ${REPO}/commits/{commit_sha}/pulls`,
-  `get ${REPO}/compare/{basehead}`,
   `get ${REPO}/git/ref/{ref}`,
   `get ${REPO}/git/matching-refs/{ref}`,
   `post ${REPO}/git/refs`,
@@ -148,6 +146,10 @@ for (const name of WEBHOOKS) {
   );
   keep(reference);
   webhookSchemas[name] = { $ref: `#/schemas/${reference}` };
+}
+// The description calls these integers; GitHub answers null once a push has outdated the comment, or for a whole file.
+for (const name of ["position", "line"]) {
+  schemas["pull-request-review-comment"].properties[name].type = ["integer", "null"];
 }
 const text = JSON.stringify({
   source: `${PACKAGE}@${VERSION}`,

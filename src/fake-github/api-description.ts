@@ -27,7 +27,7 @@ export type Operation = {
 };
 
 /** Parameters that hold slashes; GitHub takes them both encoded and plain. */
-const MULTI_SEGMENT = new Set(["path", "ref", "basehead", "branch"]);
+const MULTI_SEGMENT = new Set(["path", "ref", "branch"]);
 
 const slice = JSON.parse(readFileSync(new URL("api/openapi-slice.json", import.meta.url), "utf8")) as Slice;
 // ajv-formats is CommonJS: under Node its function is the module's default export's default.

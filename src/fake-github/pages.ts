@@ -4,7 +4,7 @@ import { branchHead } from "./git.ts";
 import { escapeHtml, renderMarkdown } from "./markdown.ts";
 import { pullDiff } from "./pull-diff.ts";
 import type { World } from "./state.ts";
-import { type Issue, type Pull, Refusal, type Repo, type ReviewComment } from "./types.ts";
+import { type CheckRun, type Issue, type Pull, Refusal, type Repo, type ReviewComment } from "./types.ts";
 
 const STYLE = `
 :root{color-scheme:light dark;--bg:#fff;--fg:#1f2328;--soft:#59636e;--line:#d1d9e0;--panel:#f6f8fa;--add:#dafbe1;--del:#ffebe9;--accent:#0969da;--open:#1a7f37;--draft:#59636e;--neutral:#818b98}
@@ -21,6 +21,9 @@ table{border-collapse:collapse;display:block;overflow-x:auto;max-width:100%;font
 pre{background:var(--panel);padding:10px;border-radius:6px;overflow-x:auto;font-size:13px}code{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.9em;background:var(--panel);border-radius:4px;padding:1px 4px}pre code{padding:0}
 .diff{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,monospace;overflow-x:auto}.diff .row{display:grid;grid-template-columns:3.2em 3.2em minmax(max-content,1fr)}.diff .row>*{padding:0 8px;white-space:pre}.diff .n{color:var(--soft);text-align:right}
 .addition{background:var(--add)}.deletion{background:var(--del)}.hunk{background:var(--panel);color:var(--soft);padding:2px 8px}
+nav{display:flex;gap:18px;border-bottom:1px solid var(--line);margin:12px 0;flex-wrap:wrap}nav a{padding:6px 2px;text-decoration:none;color:var(--fg)}nav span{background:var(--panel);border-radius:2em;padding:0 7px;font-size:12px}
+.plus{color:var(--open)}.minus{color:#d1242f}.verdict{border-radius:2em;padding:1px 8px;font-size:12px;color:#fff;background:var(--neutral)}.verdict.success{background:#1a7f37}.verdict.failure,.verdict.action_required{background:#d1242f}
+button{float:right;margin-left:6px;border:1px solid var(--line);border-radius:6px;background:var(--panel);color:var(--fg);font-size:12px;padding:2px 10px}.annotations{padding-left:18px}h2{font-weight:500;margin-top:1.6em}
 .inline{margin:8px;max-width:calc(100vw - 50px)}sub{color:var(--soft);font-size:12px;vertical-align:baseline}
 `;
 
@@ -35,22 +38,28 @@ function who(world: World, login: string): string {
   return `<b>${escapeHtml(login.replace(/\[bot\]$/, ""))}</b>${bot ? ' <span class="bot">bot</span>' : ""}`;
 }
 
+const EMOJI: Record<string, string> = {
+  eyes: "👀",
+  rocket: "🚀",
+  "+1": "👍",
+  "-1": "👎",
+  confused: "😕",
+  heart: "❤️",
+  laugh: "😄",
+  hooray: "🎉",
+};
+
+function reactionsHtml(reactions: { content: string }[]): string {
+  const counts = Map.groupBy(reactions, (one) => one.content);
+  if (counts.size === 0) return "";
+  const shown = [...counts].map(
+    ([content, all]) => `<span>${EMOJI[content] ?? escapeHtml(content)} ${all.length}</span>`,
+  );
+  return `<div class="reactions">${shown.join("")}</div>`;
+}
+
 function box(world: World, login: string, what: string, text: string, reactions: { content: string }[] = []): string {
-  const emoji: Record<string, string> = {
-    eyes: "👀",
-    rocket: "🚀",
-    "+1": "👍",
-    "-1": "👎",
-    confused: "😕",
-    heart: "❤️",
-    laugh: "😄",
-    hooray: "🎉",
-  };
-  const shown =
-    reactions.length === 0
-      ? ""
-      : `<div class="reactions">${reactions.map((one) => `<span>${emoji[one.content] ?? escapeHtml(one.content)} 1</span>`).join("")}</div>`;
-  return `<section class="box"><div class="head">${who(world, login)} ${escapeHtml(what)}</div><div class="body">${renderMarkdown(text)}${shown}</div></section>`;
+  return `<section class="box"><div class="head">${who(world, login)} ${escapeHtml(what)}</div><div class="body">${renderMarkdown(text)}${reactionsHtml(reactions)}</div></section>`;
 }
 
 function conversation(world: World, issue: Issue): string {
@@ -103,40 +112,73 @@ export function issuePage(world: World, repo: Repo, issue: Issue): string {
 }
 
 export function pullPage(world: World, repo: Repo, issue: Issue, pull: Pull): string {
-  const files = pullDiff(repo, pull).map((file) => {
-    const comments = pull.comments.filter((one) => one.path === file.path);
-    return `<section class="box"><div class="head"><b>${escapeHtml(file.path)}</b> +${file.additions} −${file.deletions}</div>${file.patch === null ? "" : patchHtml(world, file.patch, comments)}</section>`;
+  const diff = pullDiff(repo, pull);
+  const files = diff.map((file) => {
+    const comments = pull.comments.filter((one) => one.path === file.path && one.inReplyTo === null);
+    const current = comments.filter((one) => one.line !== null && one.commitId === pull.headSha);
+    const above = comments
+      .filter((one) => !current.includes(one))
+      .map((one) => `<div class="inline">${threadHtml(world, pull, one)}</div>`)
+      .join("");
+    const counts = `<span class="plus">+${file.additions}</span> <span class="minus">−${file.deletions}</span>`;
+    const lines =
+      file.patch === null ? '<div class="event">No lines to show.</div>' : patchHtml(world, pull, file.patch, current);
+    return `<section class="box"><div class="head"><b>${escapeHtml(file.path)}</b> ${counts}</div>${above}${lines}</section>`;
   });
-  const checks = repo.checkRuns
-    .filter((one) => one.headSha === pull.headSha)
-    .map(
-      (one) =>
-        `<section class="box"><div class="head"><b>${escapeHtml(one.name)}</b> · ${escapeHtml(one.conclusion ?? one.status)} · ${escapeHtml(one.title ?? "")}</div><div class="body">${renderMarkdown(one.summary ?? "")}${one.text === null ? "" : renderMarkdown(one.text)}</div></section>`,
-    );
-  const body = `${heading(repo, issue)}${box(world, issue.login, "wrote", issue.body, issue.reactions)}${conversation(world, issue)}<h2>Files changed</h2>${files.join("\n")}<h2>Checks</h2>${checks.join("\n")}`;
+  const checks = repo.checkRuns.filter((one) => one.headSha === pull.headSha).map((one) => checkHtml(one));
+  const body = `${heading(repo, issue)}<nav><a href="#conversation">Conversation</a><a href="#files">Files changed <span>${diff.length}</span></a><a href="#checks">Checks <span>${checks.length}</span></a></nav>
+<div id="conversation">${box(world, issue.login, "wrote", issue.body, issue.reactions)}${conversation(world, issue)}</div>
+<h2 id="files">Files changed</h2>${files.join("\n")}
+<h2 id="checks">Checks</h2>${checks.length === 0 ? '<p class="event">No checks.</p>' : checks.join("\n")}`;
   return frame(world, `${issue.title} · Pull request #${issue.number}`, body);
 }
 
-function patchHtml(world: World, patch: string, comments: ReviewComment[]): string {
+function checkHtml(run: CheckRun): string {
+  const annotations = run.annotations
+    .map((one) => {
+      const lines = one.start_line === one.end_line ? one.start_line : `${one.start_line}–${one.end_line}`;
+      return `<li class="${one.annotation_level}"><code>${escapeHtml(one.path)}:${lines}</code> ${escapeHtml(one.annotation_level)} · <b>${escapeHtml(one.title ?? "")}</b> ${escapeHtml(one.message)}</li>`;
+    })
+    .join("");
+  const buttons = run.actions
+    .map(
+      (one) =>
+        `<button type="button" disabled title="${escapeHtml(one.description)}">${escapeHtml(one.label)}</button>`,
+    )
+    .join("");
+  const list = annotations === "" ? "" : `<h3>Annotations</h3><ul class="annotations">${annotations}</ul>`;
+  return `<section class="box"><div class="head"><b>${escapeHtml(run.name)}</b> <span class="verdict ${escapeHtml(run.conclusion ?? run.status)}">${escapeHtml(run.conclusion ?? run.status)}</span> ${escapeHtml(run.title ?? "")}${buttons}</div><div class="body">${renderMarkdown(run.summary ?? "")}${renderMarkdown(run.text ?? "")}${list}</div></section>`;
+}
+
+/** A review comment with the replies to it. */
+function threadHtml(world: World, pull: Pull, first: ReviewComment): string {
+  const outdated = first.commitId === pull.headSha ? "" : " · outdated";
+  const where =
+    first.line === null
+      ? "on the file"
+      : first.startLine === null
+        ? `on line ${first.line}`
+        : `on lines ${first.startLine} to ${first.line}`;
+  const replies = pull.comments
+    .filter((one) => one.inReplyTo === first.id)
+    .map((one) => box(world, one.login, "replied", one.body, one.reactions));
+  return box(world, first.login, `${where}${outdated}`, first.body, first.reactions) + replies.join("");
+}
+
+function patchHtml(world: World, pull: Pull, patch: string, comments: ReviewComment[]): string {
   const lines = parsePatch(patch);
   const headers = patch.split("\n").filter((line) => line.startsWith("@@"));
   let hunk = -1;
   const rows = lines.map((line) => {
     const start = line.hunk === hunk ? "" : `<div class="hunk">${escapeHtml(headers[line.hunk] ?? "")}</div>`;
     hunk = line.hunk;
-    const here = comments.filter(
-      (one) =>
-        (one.side === "RIGHT" ? line.right : line.left) === one.line &&
-        line.kind !== (one.side === "RIGHT" ? "deletion" : "addition"),
-    );
-    const below = here
-      .map(
-        (one) =>
-          `<div class="inline">${box(world, one.login, one.startLine === null ? `on line ${one.line}` : `on lines ${one.startLine} to ${one.line}`, one.body)}</div>`,
-      )
+    const below = comments
+      .filter((one) => (one.side === "RIGHT" ? line.right : line.left) === one.line)
+      .map((one) => `<div class="inline">${threadHtml(world, pull, one)}</div>`)
       .join("");
     const mark = line.kind === "addition" ? "+" : line.kind === "deletion" ? "-" : " ";
-    return `${start}<div class="row ${line.kind}"><span class="n">${line.left ?? ""}</span><span class="n">${line.right ?? ""}</span><span>${mark}${escapeHtml(line.text)}</span></div>${below === "" ? "" : `</div>${below}<div class="diff">`}`;
+    const row = `<div class="row ${line.kind}"><span class="n">${line.left ?? ""}</span><span class="n">${line.right ?? ""}</span><span>${mark}${escapeHtml(line.text)}</span></div>`;
+    return `${start}${row}${below === "" ? "" : `</div>${below}<div class="diff">`}`;
   });
   return `<div class="diff">${rows.join("")}</div>`;
 }

@@ -9,7 +9,7 @@ import { emit } from "./webhooks.ts";
 
 const LIMITS = { title: 255, summary: 65_535, text: 65_535, annotations: 50 };
 
-function applyCheck(call: Call, repo: Repo, run: CheckRun): void {
+function applyCheck(call: Call, run: CheckRun): void {
   const { body } = call;
   const output = body["output"] as
     | { title?: string; summary: string; text?: string; annotations?: Annotation[] }
@@ -84,7 +84,7 @@ export const checkHandlers: Record<string, Handler> = {
       annotations: [],
       actions: [],
     };
-    applyCheck(call, repo, run);
+    applyCheck(call, run);
     repo.checkRuns.push(run);
     announceCheck(call.world, repo, run, "created", call.actor);
     if (run.status === "completed") announceCheck(call.world, repo, run, "completed", call.actor);
@@ -94,7 +94,7 @@ export const checkHandlers: Record<string, Handler> = {
     const repo = repoOf(call);
     const run = call.world.checkRun(repo, Number(call.params["check_run_id"]));
     const copy = structuredClone(run);
-    applyCheck(call, repo, copy);
+    applyCheck(call, copy);
     const completed = run.status !== "completed" && copy.status === "completed";
     Object.assign(run, copy);
     if (completed) announceCheck(call.world, repo, run, "completed", call.actor);
