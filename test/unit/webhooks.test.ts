@@ -1,0 +1,173 @@
+/** Hostile and repeated deliveries over real HTTP: verified, recorded once, answered quickly, nothing else done. */
+import { createHmac, generateKeyPairSync, randomBytes } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openDatabase } from "../../src/adapters/db/open-database.ts";
+import { type RunningServer, startServer } from "../../src/app/server.ts";
+import { jobOf, type Webhook } from "../../src/app/webhooks/receive.ts";
+import funprm from "../../src/index.ts";
+import type { JobStore } from "../../src/ports.ts";
+
+const SECRET = "a secret of more than sixteen characters";
+const { privateKey } = generateKeyPairSync("rsa", {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: "pkcs1", format: "pem" },
+  publicKeyEncoding: { type: "spki", format: "pem" },
+});
+let jobs: JobStore;
+let server: RunningServer;
+let closeDatabase: () => Promise<void>;
+let woken = 0;
+
+const options = (port: number, store: JobStore) => ({
+  appId: 1,
+  privateKey,
+  webhookSecret: SECRET,
+  webhookPath: "/api/github/webhooks",
+  host: "127.0.0.1",
+  port,
+  register: funprm(store, () => void woken++),
+  health: async () => ({ ok: true }),
+  page: async () => false,
+});
+
+beforeAll(async () => {
+  const database = await openDatabase({
+    path: ":memory:",
+    now: () => new Date(),
+    random: (count) => randomBytes(count),
+  });
+  jobs = database.jobs;
+  closeDatabase = database.close;
+  server = await startServer(options(0, jobs));
+});
+afterAll(async () => {
+  await server.close();
+  await closeDatabase();
+});
+
+const payload = (change: object = {}) => ({
+  action: "labeled",
+  installation: { id: 5 },
+  repository: { id: 7, name: "r", owner: { login: "o" } },
+  sender: { login: "ada", type: "User" },
+  issue: { number: 3 },
+  label: { name: "funprm:fix" },
+  ...change,
+});
+
+function deliver(
+  body: string,
+  {
+    id = randomBytes(8).toString("hex"),
+    event = "issues",
+    signature = `sha256=${createHmac("sha256", SECRET).update(body).digest("hex")}`,
+    path = "/api/github/webhooks",
+  } = {},
+) {
+  const headers: Record<string, string> = {
+    "content-type": "application/json",
+    "x-github-event": event,
+    "x-github-delivery": id,
+  };
+  if (signature !== "") headers["x-hub-signature-256"] = signature;
+  return fetch(`${server.url}${path}`, { method: "POST", headers, body });
+}
+
+const queued = async () => (await jobs.list()).length;
+
+describe("the webhook", () => {
+  it("refuses what is not signed with the secret, and records nothing of it", async () => {
+    const body = JSON.stringify(payload());
+    for (const signature of [
+      "",
+      "sha256=00",
+      `sha256=${createHmac("sha256", "development").update(body).digest("hex")}`,
+      `sha1=${createHmac("sha1", SECRET).update(body).digest("hex")}`,
+    ]) {
+      expect((await deliver(body, { signature })).status).toBeGreaterThanOrEqual(400);
+    }
+    const other = JSON.stringify(payload({ issue: { number: 4 } }));
+    expect(
+      (await deliver(other, { signature: `sha256=${createHmac("sha256", SECRET).update(body).digest("hex")}` })).status,
+    ).toBeGreaterThanOrEqual(400);
+    expect(await queued()).toBe(0);
+  });
+
+  it("accepts an event that asks for nothing, and does nothing", async () => {
+    for (const event of ["ping", "star", "nobody_knows"])
+      expect((await deliver(JSON.stringify({ zen: "x", action: "x" }), { event })).status).toBeLessThan(300);
+    expect(await queued()).toBe(0);
+  });
+
+  it("makes one job of ten deliveries in parallel and of one sent again", async () => {
+    const body = JSON.stringify(payload());
+    const answers = await Promise.all(Array.from({ length: 10 }, () => deliver(body, { id: "same" })));
+    expect(answers.every((answer) => answer.ok)).toBe(true);
+    for (let i = 0; i < 5; i++) await deliver(body, { id: "same" });
+    await deliver(body, { id: "another delivery of the same label", path: "/" });
+    expect(await queued()).toBe(1);
+    expect(woken).toBe(1);
+  });
+
+  it("answers 413 to a body that GitHub never sends, without reading it", async () => {
+    const answer = await fetch(`${server.url}/api/github/webhooks`, {
+      method: "POST",
+      headers: { "x-github-event": "issues" },
+      body: Buffer.alloc(26 * 1024 * 1024),
+    }).catch((error: Error) => error);
+    expect(answer instanceof Error || answer.status === 413).toBe(true);
+  });
+
+  it("says in one line that its port is taken", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => other.once("listening", resolve));
+    const { port } = other.address() as AddressInfo;
+    await expect(startServer(options(port, jobs))).rejects.toMatchObject({
+      code: "PORT_IN_USE",
+      message: expect.stringContaining("set PORT"),
+    });
+    other.close();
+  });
+
+  it("serves health and nothing that is not there", async () => {
+    expect(await (await fetch(`${server.url}/healthz`)).json()).toEqual({ ok: true });
+    expect((await fetch(`${server.url}/runs/01UNKNOWN`)).status).toBe(404);
+    expect((await fetch(`${server.url}/probot`)).status).toBe(404);
+  });
+});
+
+describe("what a webhook asks for", () => {
+  const job = (name: string, change: object) => jobOf({ id: "1", name, payload: payload(change) } as Webhook);
+  const comment = (body: string, change: object = {}) =>
+    job("issue_comment", {
+      action: "created",
+      comment: { id: 9, body, user: { login: "ada", type: "User" } },
+      ...change,
+    });
+
+  it("is nothing when a bot did it, the label is another, or the comment is ours", () => {
+    expect(job("issues", { sender: { login: "funprm[bot]", type: "Bot" } })).toBeNull();
+    expect(job("issues", { label: { name: "bug" } })).toBeNull();
+    expect(job("issues", { label: { name: "funprm:running" } })).toBeNull();
+    expect(comment("<!-- funprm:sticky v1 issue=3 sig=0000000000000000 -->\n/funprm fix")).toBeNull();
+    expect(comment("```\n/funprm fix\n```")).toBeNull();
+    expect(comment("> /funprm fix")).toBeNull();
+    expect(comment("please /funprm fix")).toBeNull();
+  });
+
+  it("is a run, a stop or an answer when a person asks", () => {
+    expect(job("issues", {})?.kind).toBe("solve-issue");
+    expect(comment("/FunPRM fix n=4")?.payload).toMatchObject({
+      trigger: { kind: "command", verb: "fix" },
+      options: { n: 4 },
+    });
+    expect(comment("/funprm stop")?.kind).toBe("stop-run");
+    expect(job("issues", { action: "unlabeled", label: { name: "funprm:running" } })?.kind).toBe("stop-run");
+    expect(job("issues", { action: "closed" })?.kind).toBe("stop-run");
+    expect(comment("/funprm help")?.kind).toBe("reply-command");
+    expect(comment("/funprm dance")?.payload).toMatchObject({ command: { verb: "unknown" } });
+    expect(comment("/funprm fix", { issue: { number: 3, pull_request: {} } })?.kind).toBe("reply-command");
+  });
+});
