@@ -1,4 +1,6 @@
 /** The Generator port on both adapters, and what the OpenAI adapter sends and survives. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import nock from "nock";
 import { describe, expect, it } from "vitest";
 import { createOpenAIGenerator, type OpenAIOptions } from "../../src/adapters/openai/openai-generator.ts";
@@ -147,8 +149,20 @@ describe("openai", () => {
   });
 
   it("gives up on a stream that stands still", async () => {
-    post(7).times(4).delay(2000).reply(200, answer("late"), sse);
-    expect(text((await one({ idleMs: 50 }))[0])).toBe("failed GENERATOR_TRANSIENT");
+    let asked = 0;
+    const silent = createServer((_, response) => {
+      asked += 1;
+      response.writeHead(200, sse);
+      response.write(chunk({ delta: { content: "a" } }));
+    });
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const { port } = silent.address() as AddressInfo;
+    expect(text((await one({ baseUrl: `http://127.0.0.1:${port}/v1`, idleMs: 50 }))[0])).toBe(
+      "failed GENERATOR_TRANSIENT",
+    );
+    expect(asked).toBe(4);
+    silent.closeAllConnections();
+    silent.close();
   });
 
   it("stops before a call that the budget may not cover, and says so", async () => {
