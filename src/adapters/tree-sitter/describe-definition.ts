@@ -1,19 +1,7 @@
 import type { Definition, Outline, Span } from "../../domain/function-step.ts";
-import type { PythonTokens } from "./python-tokens.ts";
+import { firstEndingAfter, type PythonTokens } from "./python-tokens.ts";
 
 export type Describer = ReturnType<typeof createDescriber>;
-
-/** Index of the first span that ends after `offset`. */
-function firstEndingAfter(spans: readonly Span[], offset: number): number {
-  let low = 0;
-  let high = spans.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((spans[middle] as Span).end > offset) high = middle;
-    else low = middle + 1;
-  }
-  return low;
-}
 
 /** Index of the first number ≥ `value`. */
 function firstAtLeast(sorted: readonly number[], value: number): number {

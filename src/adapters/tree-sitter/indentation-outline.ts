@@ -85,8 +85,6 @@ export function outlineByIndentation(
     start = next;
   }
   close(0);
-  found.definitions.sort((a, b) => a.span.start - b.span.start);
-  found.classes.sort((a, b) => a.span.start - b.span.start);
 }
 
 function width(blank: string): number {

@@ -2,7 +2,7 @@ import type { Definition, Outline } from "../../domain/function-step.ts";
 import { createDescriber, type Describer } from "./describe-definition.ts";
 import { outlineByIndentation } from "./indentation-outline.ts";
 import type { Cursor, Parse } from "./parse.ts";
-import { tokenizePython } from "./python-tokens.ts";
+import { bracketDepth, tokenizePython } from "./python-tokens.ts";
 
 type Found = Pick<Outline, "definitions" | "classes" | "imports">;
 
@@ -22,24 +22,33 @@ const ENTERED = new Set([
   "case_clause",
 ]);
 
+/**
+ * Python itself refuses brackets nested deeper (MAXLEVEL of its tokenizer). tree-sitter does not, and its recovery from n
+ * unclosed brackets takes n² time: 8,000 of them a second, a 2 MB file of them half an hour.
+ */
+const DEEPEST_BRACKETS = 200;
+
 /** Outline of Python source; any text has one. */
 export function outlinePython(source: string, parse: Parse): Outline {
   const tokens = tokenizePython(source);
   const describe = createDescriber(source, tokens);
   const found: Found = { definitions: [], classes: [], imports: [] };
-  const whole = parse(source, (root, hasError) => {
-    if (!hasError) walk(root, 0, describe, found);
-    return !hasError;
-  });
+  const read = (from: number, to: number): boolean =>
+    bracketDepth(source, tokens, from, to) <= DEEPEST_BRACKETS &&
+    parse(source.slice(from, to), (root, hasError) => {
+      if (!hasError) walk(root, from, describe, found);
+      return !hasError;
+    });
+  const whole = read(0, source.length);
   // One unclosed bracket can swallow the rest of a file, so a broken file is parsed definition by definition, and the
   // pieces that are broken themselves are read by their indentation.
   if (!whole) {
     for (const piece of pieces(source, describe)) {
-      parse(source.slice(piece.start, piece.end), (root, hasError) => {
-        if (hasError) outlineByIndentation(source, piece, describe, found);
-        else walk(root, piece.start, describe, found);
-      });
+      if (!read(piece.start, piece.end)) outlineByIndentation(source, piece, describe, found);
     }
+    // By indentation a block is found after those inside it.
+    found.definitions.sort((a, b) => a.span.start - b.span.start);
+    found.classes.sort((a, b) => a.span.start - b.span.start);
   }
   return { language: "python", parsed: whole, ...found, comments: tokens.comments };
 }

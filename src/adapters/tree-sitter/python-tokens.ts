@@ -29,6 +29,8 @@ const SOFT_KEYWORDS = new Set(["match", "case"]);
 /** A replacement field longer than this is taken for text: bounds the work on hostile input. */
 const LONGEST_FIELD = 2_000;
 const DEEPEST_FIELD = 6;
+/** After so many f-strings without an end, the rest of the text is read as if it had plain strings only: the same bound. */
+const MOST_BROKEN = 200;
 
 const HASH = 35;
 const BACKSLASH = 92;
@@ -37,6 +39,7 @@ export function tokenizePython(source: string): PythonTokens {
   const tokens: PythonTokens = { comments: [], strings: [], calls: [], defs: [] };
   // A quote that had no unescaped partner after some offset has none after a later one.
   const unclosed = new Set<string>();
+  let broken = 0;
 
   function read(from: number, to: number, inField: boolean): void {
     TOKEN.lastIndex = from;
@@ -47,8 +50,10 @@ export function tokenizePython(source: string): PythonTokens {
         const prefix = match[1] ?? "";
         const body = TOKEN.lastIndex;
         const fields: Span[] = [];
-        let end = /^(?:[ft]r?|r[ft])$/i.test(prefix) ? endOfFormatted(source, body, quote, fields, 0) : null;
+        const formatted = /^(?:[ft]r?|r[ft])$/i.test(prefix) && broken < MOST_BROKEN;
+        let end = formatted ? endOfFormatted(source, body, quote, fields, 0) : null;
         if (end === null) {
+          if (formatted) broken++;
           fields.length = 0;
           end = unclosed.has(quote) ? null : endOfPlain(source, body, quote);
           if (end === null && quote.length === 3) unclosed.add(quote);
@@ -68,6 +73,46 @@ export function tokenizePython(source: string): PythonTokens {
 
   read(0, source.length, false);
   return tokens;
+}
+
+/** Deepest nesting of brackets in `[from, to)`, strings and comments left out. */
+export function bracketDepth(source: string, tokens: PythonTokens, from: number, to: number): number {
+  let depth = 0;
+  let deepest = 0;
+  const count = (start: number, end: number) => {
+    for (let at = start; at < end; at++) {
+      const code = source.charCodeAt(at);
+      if (code === 40 || code === 91 || code === 123) {
+        if (++depth > deepest) deepest = depth;
+      } else if ((code === 41 || code === 93 || code === 125) && depth > 0) depth--;
+    }
+  };
+  const { strings, comments } = tokens;
+  let at = from;
+  let s = firstEndingAfter(strings, from);
+  let c = firstEndingAfter(comments, from);
+  while (at < to) {
+    const string = strings[s];
+    const comment = comments[c];
+    const next = comment !== undefined && (string === undefined || comment.start < string.start) ? comment : string;
+    if (next === comment) c++;
+    else s++;
+    count(at, Math.min(next?.start ?? to, to));
+    at = Math.max(at, next?.end ?? to);
+  }
+  return deepest;
+}
+
+/** Index of the first span that ends after `offset`. */
+export function firstEndingAfter(spans: readonly Span[], offset: number): number {
+  let low = 0;
+  let high = spans.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((spans[middle] as Span).end > offset) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 function opensLine(source: string, offset: number): boolean {
