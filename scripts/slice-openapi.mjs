@@ -93,7 +93,6 @@ const OPERATIONS = [
   `get ${REPO}/check-runs/{check_run_id}/annotations`,
 ];
 const WEBHOOKS = [
-  "ping",
   "installation-created",
   "issues-opened",
   "issues-edited",
@@ -106,6 +105,7 @@ const WEBHOOKS = [
   "pull-request-opened",
   "pull-request-edited",
   "pull-request-closed",
+  "pull-request-reopened",
   "pull-request-synchronize",
   "pull-request-labeled",
   "pull-request-unlabeled",

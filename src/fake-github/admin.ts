@@ -7,7 +7,8 @@ import * as git from "./git.ts";
 import { announceCheck } from "./rest-checks.ts";
 import type { World } from "./state.ts";
 import { type FaultRule, Refusal, type Repo } from "./types.ts";
-import { redeliver, settled } from "./webhooks.ts";
+import { installationView, nodeId } from "./views.ts";
+import { emitToApp, redeliver, settled } from "./webhooks.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: a test's own JSON, read field by field
 type Wish = Record<string, any>;
@@ -28,6 +29,31 @@ function filesOf(wish: Wish): FileChange[] {
     .map((entry) => join(entry.parentPath, entry.name))
     .sort()
     .map((path) => ({ path: relative(root, path).split(sep).join("/"), content: readFileSync(path) }));
+}
+
+/** Every app hears of its own installations, whatever events it listens to. */
+function install(world: World, account: string, repo: Repo): void {
+  const installation = {
+    id: world.nextId(),
+    account,
+    repositoryIds: "all" as const,
+    suspended: false,
+    createdAt: world.now(),
+  };
+  world.installations.push(installation);
+  const minimal = {
+    id: repo.id,
+    node_id: nodeId("R", repo.id),
+    name: repo.name,
+    full_name: `${repo.owner}/${repo.name}`,
+    private: repo.private,
+  };
+  emitToApp(world, installation, {
+    event: "installation",
+    action: "created",
+    sender: world.app.owner,
+    payload: { installation: installationView(world, installation), repositories: [minimal] },
+  });
 }
 
 const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
@@ -59,14 +85,7 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
     };
     git.initBare(repo.gitDir, repo.defaultBranch);
     world.repos.push(repo);
-    if (!world.installations.some((one) => one.account === owner))
-      world.installations.push({
-        id: world.nextId(),
-        account: owner,
-        repositoryIds: "all",
-        suspended: false,
-        createdAt: now,
-      });
+    if (!world.installations.some((one) => one.account === owner)) install(world, owner, repo);
     const sha = commitFiles(world, repo, {
       branch: repo.defaultBranch,
       parent: null,

@@ -1,7 +1,8 @@
 /** The git database: a bare repository on disk per repository, reached through git's own plumbing. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { devNull } from "node:os";
+import { join } from "node:path";
 
 export type TreeEntry = {
   path: string;
@@ -64,17 +65,24 @@ function text(
   return git(gitDir, args, options).toString("utf8").trimEnd();
 }
 
+const remembered = new Map<string, unknown>();
+
+/** Answers about objects named by their id never change. */
+function once<T>(key: string, make: () => T): T {
+  if (!remembered.has(key)) remembered.set(key, make());
+  return remembered.get(key) as T;
+}
+
+/** Written by hand: `git init` and one `git config` a setting are five processes for every repository of a test. */
 export function initBare(gitDir: string, defaultBranch: string): void {
-  mkdirSync(gitDir, { recursive: true });
-  git(gitDir, ["init", "--quiet", "--bare", `--initial-branch=${defaultBranch}`]);
+  for (const folder of ["objects/info", "objects/pack", "refs/heads", "refs/tags"])
+    mkdirSync(join(gitDir, folder), { recursive: true });
+  writeFileSync(join(gitDir, "HEAD"), `ref: refs/heads/${defaultBranch}\n`);
   // A client may fetch one commit by its id, as on GitHub.
-  for (const [key, value] of [
-    ["uploadpack.allowAnySHA1InWant", "true"],
-    ["uploadpack.allowFilter", "true"],
-    ["gc.auto", "0"],
-  ]) {
-    git(gitDir, ["config", key!, value!]);
-  }
+  writeFileSync(
+    join(gitDir, "config"),
+    "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n[gc]\n\tauto = 0\n",
+  );
 }
 
 /** Full commit or object id behind a name; null when there is none. */
@@ -176,6 +184,10 @@ export function writeCommit(
 }
 
 export function readCommit(gitDir: string, sha: string): Commit {
+  return once(`commit ${gitDir} ${sha}`, () => showCommit(gitDir, sha));
+}
+
+function showCommit(gitDir: string, sha: string): Commit {
   const format = ["%H", "%T", "%P", "%an", "%ae", "%aI", "%cn", "%ce", "%cI", "%B"].join("%x00");
   const out = git(gitDir, ["show", "--no-patch", `--format=${format}`, "--end-of-options", sha]).toString("utf8");
   const [id, tree, parents, an, ae, ad, cn, ce, cd, ...body] = out.split("\0");
@@ -237,11 +249,13 @@ export function isAncestor(gitDir: string, ancestor: string, descendant: string)
 }
 
 export function mergeBase(gitDir: string, a: string, b: string): string | null {
-  try {
-    return text(gitDir, ["merge-base", a, b]);
-  } catch {
-    return null;
-  }
+  return once(`base ${gitDir} ${a} ${b}`, () => {
+    try {
+      return text(gitDir, ["merge-base", a, b]);
+    } catch {
+      return null;
+    }
+  });
 }
 
 /** Newest first; `exclude` and what it reaches are left out. */
@@ -263,11 +277,13 @@ export function log(
 
 /** Merges `head` into `base` without a working tree; null on a conflict. Returns the tree. */
 export function mergeTrees(gitDir: string, base: string, head: string): string | null {
-  try {
-    return text(gitDir, ["merge-tree", "--write-tree", base, head]).split("\n")[0]!;
-  } catch {
-    return null;
-  }
+  return once(`merge ${gitDir} ${base} ${head}`, () => {
+    try {
+      return text(gitDir, ["merge-tree", "--write-tree", base, head]).split("\n")[0]!;
+    } catch {
+      return null;
+    }
+  });
 }
 
 const STATUS: Record<string, FileDiff["status"]> = {
@@ -281,6 +297,10 @@ const STATUS: Record<string, FileDiff["status"]> = {
 
 /** Files that differ between two commits (null: the empty tree), with patches as GitHub writes them. */
 export function diff(gitDir: string, from: string | null, to: string): FileDiff[] {
+  return once(`diff ${gitDir} ${from} ${to}`, () => makeDiff(gitDir, from, to));
+}
+
+function makeDiff(gitDir: string, from: string | null, to: string): FileDiff[] {
   const range = [from ?? EMPTY_TREE, to];
   const raw = git(gitDir, ["diff", "--raw", "-z", "-M", "--no-abbrev", ...range])
     .toString("utf8")

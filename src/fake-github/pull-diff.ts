@@ -2,14 +2,7 @@
 import * as git from "./git.ts";
 import type { Pull, Repo } from "./types.ts";
 
-const cache = new Map<string, git.FileDiff[]>();
-
 export function pullDiff(repo: Repo, pull: Pull, headSha = pull.headSha): git.FileDiff[] {
   // A merged base holds the head itself: the recorded base is the one that the diff was shown against.
-  const key = `${repo.gitDir} ${pull.baseSha} ${headSha}`;
-  const known = cache.get(key);
-  if (known !== undefined) return known;
-  const files = git.diff(repo.gitDir, git.mergeBase(repo.gitDir, pull.baseSha, headSha), headSha);
-  cache.set(key, files);
-  return files;
+  return git.diff(repo.gitDir, git.mergeBase(repo.gitDir, pull.baseSha, headSha), headSha);
 }

@@ -18,17 +18,17 @@ export function emit(world: World, repo: Repo, hook: Hook): void {
   send(world, installation, repo, hook);
 }
 
-/** For `installation` and `ping`, which every app gets. */
-export function emitToApp(world: World, installation: Installation | null, hook: Hook): void {
+/** For `installation`, which every app gets. */
+export function emitToApp(world: World, installation: Installation, hook: Hook): void {
   send(world, installation, null, hook);
 }
 
-function send(world: World, installation: Installation | null, repo: Repo | null, hook: Hook): void {
+function send(world: World, installation: Installation, repo: Repo | null, hook: Hook): void {
   const payload: Json = {
     ...(hook.action === null ? {} : { action: hook.action }),
     ...hook.payload,
     ...(repo === null ? {} : { repository: hook.event === "push" ? pushRepoView(world, repo) : repoView(world, repo) }),
-    ...(installation === null || "installation" in hook.payload
+    ...("installation" in hook.payload
       ? {}
       : { installation: { id: installation.id, node_id: nodeId("MDIzOk", installation.id) } }),
     sender: userView(world, hook.sender),
@@ -53,7 +53,7 @@ function send(world: World, installation: Installation | null, repo: Repo | null
     statusCode: 0,
     event: hook.event,
     action: hook.action,
-    installationId: installation?.id ?? null,
+    installationId: installation.id,
     repositoryId: repo?.id ?? null,
     requestHeaders: {},
     payload,
