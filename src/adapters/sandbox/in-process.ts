@@ -4,7 +4,8 @@ import type { CaseVerdict, JudgeOptions, JudgeProblem, JudgeVerdict } from "../.
 import { knownTests, styleOf } from "../../domain/test-forms.ts";
 import { gradeRaised, singleFrame } from "./grade.ts";
 import { loadLine, testLine } from "./protocol.ts";
-import { runTests, type TestRequest } from "./run-candidate.ts";
+import { hasPytest } from "./pytest.ts";
+import { NOT_RUN, runTests, type TestRequest } from "./run-candidate.ts";
 import type { Machine } from "./sandbox.ts";
 import type { Frame } from "./session.ts";
 import { toVerdict } from "./verdict.ts";
@@ -32,6 +33,7 @@ export async function inProcessTests(
   if (style === "check" && problem.entry_point === null && !/^check\(/m.test(problem.tests)) {
     throw new FunprmError("BAD_INPUT", "entry_point: a check(candidate) test needs the name of the function");
   }
+  if (style === "pytest" && !hasPytest(null)) return withoutPytest(machine, known);
   const canaries = canaryRequests(style);
   const staged = machine.stage(candidate);
   const ran = await runTests({
@@ -54,6 +56,12 @@ export async function inProcessTests(
   if (broken) ran.cases = ran.cases.map((one) => ({ ...one, verdict: "TAMPERED" as const, detail: broken.detail }));
   const verdict = toVerdict(machine, ran, "python", "in-process");
   return acceptSkips(verdict, style);
+}
+
+function withoutPytest(machine: Machine, known: { id: string }[]): JudgeVerdict {
+  const detail = "pytest is not there for the system's Python; install it (apt-get install python3-pytest)";
+  const cases = known.map(({ id }) => ({ ...NOT_RUN, id, detail }));
+  return toVerdict(machine, { cases, peakMb: 0, cpuMs: 0, wallMs: 0 }, "python", "in-process");
 }
 
 /** A test that its own source skips is no failure, as long as another one passed. */

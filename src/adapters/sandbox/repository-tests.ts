@@ -17,6 +17,7 @@ import { basename, dirname, join, sep } from "node:path";
 import type { RepositoryTestRun } from "../../domain/judge.ts";
 import type { RepositoryTestRequest } from "../../ports.ts";
 import { type LaunchSpec, launch, PYTHON } from "./launch.ts";
+import { hasPytest, packagesOf } from "./pytest.ts";
 import type { Machine, Staged } from "./sandbox.ts";
 import { openSession, type Reply } from "./session.ts";
 
@@ -143,21 +144,6 @@ function copyReadable(from: string, to: string): number {
     }
   }
   return bytes;
-}
-
-/** Where Python finds the operator's packages: a virtual environment or a plain folder of packages. */
-function packagesOf(environment: string): string {
-  const lib = join(environment, "lib");
-  const python = existsSync(lib) ? readdirSync(lib).find((name) => /^python3/.test(name)) : undefined;
-  return python === undefined ? "" : `/lib/${python}/site-packages`;
-}
-
-function hasPytest(environment: string | null): boolean {
-  const folders = [
-    "/usr/lib/python3/dist-packages",
-    ...(environment === null ? [] : [join(environment, packagesOf(environment))]),
-  ];
-  return folders.some((folder) => existsSync(join(folder, "pytest", "__init__.py")));
 }
 
 function findRunner(request: RepositoryTestRequest, inside: boolean, runtime: string): Runner | { reason: string } {

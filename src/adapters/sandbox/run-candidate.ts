@@ -22,13 +22,13 @@ export type Plan = {
   signal: AbortSignal | undefined;
 };
 
-export type Ran = { cases: Graded[]; peakMb: number; cpuMs: number; wallMs: number; replies: (Reply | null)[] };
+export type Ran = { cases: Graded[]; peakMb: number; cpuMs: number; wallMs: number };
 
 export const NOT_RUN: Graded = { verdict: "NOT_RUN", cpuMs: 0, wallMs: 0, detail: null, contended: false };
 
 export async function runTests(plan: Plan): Promise<Ran> {
   const startedAt = performance.now();
-  const ran: Ran = { cases: [], peakMb: 0, cpuMs: 0, wallMs: 0, replies: [] };
+  const ran: Ran = { cases: [], peakMb: 0, cpuMs: 0, wallMs: 0 };
   const limits = (frameBytes: number): RequestLimits => ({
     cpuMs: plan.cpuSeconds * 1000,
     memoryMb: plan.memoryMb,
@@ -37,9 +37,8 @@ export async function runTests(plan: Plan): Promise<Ran> {
   let session: Session | null = null;
   const stop = () => void session?.close();
   plan.signal?.addEventListener("abort", stop);
-  const add = (graded: Graded, test: TestRequest, reply: Reply | null) => {
+  const add = (graded: Graded, test: TestRequest) => {
     ran.cases.push(test.id === undefined ? graded : { ...graded, id: test.id });
-    ran.replies.push(reply);
   };
   const count = (reply: Reply) => {
     ran.cpuMs += reply.cpuMs;
@@ -49,7 +48,7 @@ export async function runTests(plan: Plan): Promise<Ran> {
   try {
     for (const test of plan.tests) {
       if (plan.failFast && ran.cases.some((one) => one.verdict !== "PASS")) {
-        add(NOT_RUN, test, null);
+        add(NOT_RUN, test);
         continue;
       }
       if (session === null || !session.alive()) {
@@ -59,12 +58,12 @@ export async function runTests(plan: Plan): Promise<Ran> {
         const reply = count(await session.request((nonce) => `${plan.load(nonce)}\n`, limits(65_536)));
         const loaded = grade(reply, plan.cpuSeconds, lookAtLoad);
         if (loaded.verdict !== "PASS") {
-          for (const rest of plan.tests.slice(ran.cases.length)) add(loaded, rest, null);
+          for (const rest of plan.tests.slice(ran.cases.length)) add(loaded, rest);
           break;
         }
       }
       const reply = count(await session.request((nonce) => `${test.line(nonce)}\n`, limits(test.frameBytes)));
-      add(grade(reply, plan.cpuSeconds, test.look), test, reply);
+      add(grade(reply, plan.cpuSeconds, test.look), test);
     }
     throwIfAborted(plan.signal);
   } finally {

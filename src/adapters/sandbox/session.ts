@@ -8,6 +8,8 @@ import { killTree, outOfMemoryKills, sampleTree, sharedAwareMb } from "./process
 /** A program not done this long after its CPU limit is not slow because of its neighbours (they cost at most a quarter). */
 export const GRACE_MS = 500;
 const POLL_MS = 20;
+/** A driver that is still there then is killed. */
+const LEAVE_MS = 200;
 const STDERR_LIMIT = 8 * 2 ** 20;
 /** Above what RLIMIT_NPROC gives any runner; where the limit counts a shared uid, this is what holds. */
 const MOST_PROCESSES = 200;
@@ -239,6 +241,13 @@ export function openSession(child: ChildProcess, disk: { path: string; mb: numbe
   function close(): Promise<void> {
     killing ??= (async () => {
       stopPolling();
+      // At the end of its input the driver leaves, and its process namespace dies with it: cheaper than killing.
+      if (disk === null && ended === null && pending === null) {
+        child.stdin!.end();
+        let timer: NodeJS.Timeout | undefined;
+        await Promise.race([exited, new Promise((resolve) => (timer = setTimeout(resolve, LEAVE_MS)))]);
+        clearTimeout(timer);
+      }
       if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) await killTree(child.pid);
       child.stdin!.destroy();
       child.stdout!.destroy();

@@ -71,7 +71,7 @@ class Bench:
         vet = "_vet_" + os.urandom(6).hex()
         tree = ast.parse(self.text, "tests.py")
         if self.style == "pytest":
-            import pytest  # before the candidate could stand in its way it is already loaded by the judge's request
+            import pytest
             self.pytest = pytest
             return
         self.space[vet] = _vet

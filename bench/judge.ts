@@ -1,0 +1,195 @@
+/**
+ * The judge against two ways of judging that others use, on the same programs, interleaved, equal verdicts asserted first:
+ * LiveCodeBench's evaluation design (a fresh process per candidate that execs it and all tests in-process, no sandbox), and one
+ * interpreter per test. Prints JSON: ratios of CPU time (median of rounds, with spread), overhead over bare in CPU ms, G9, G10.
+ * `node bench/judge.ts [ROUNDS]`. CPU time counts everything: ours includes bubblewrap, the fork server and this process.
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { createSandboxJudge } from "../src/adapters/sandbox/sandbox-judge.ts";
+import type { JudgeProblem } from "../src/domain/judge.ts";
+import { decodeValue, toPythonLiteral } from "../src/domain/judge-values.ts";
+import { type JudgeTask, judgeCandidates } from "../src/flows/judge-candidates.ts";
+
+const ROUNDS = Number(process.argv[2] ?? 5);
+const CASES = 20;
+const scratch = join(tmpdir(), `funprm-bench-${process.pid}.py`);
+
+type Call = JudgeProblem & { io: "call" };
+const cases = (f: (n: number) => number) =>
+  Array.from({ length: CASES }, (_, n) => ({ args: [n + 1], kwargs: {}, expected: f(n + 1) }));
+
+/** Programs as models write them: imports that cost time, right and wrong ones. */
+const HEADS = [
+  "",
+  "import math\n",
+  "from typing import List, Optional\nimport collections\n",
+  "import re\nimport itertools\n",
+];
+function programs(body: (right: boolean) => string, count: number): string[] {
+  return Array.from(
+    { length: count },
+    (_, index) => `${HEADS[index % HEADS.length]}# candidate ${index}\n${body(index % 3 !== 0)}`,
+  );
+}
+const sum = (n: number) => (n * (n + 1)) / 2;
+const WORKLOADS: Record<string, { problem: Call; codes: string[] }> = {
+  light: {
+    problem: { io: "call", entry_point: "solve", cases: cases(sum) },
+    codes: programs((right) => `def solve(n):\n    return sum(range(n + 1))${right ? "" : " + (n == 20)"}\n`, 24),
+  },
+  heavy: {
+    problem: { io: "call", entry_point: "solve", cases: cases(sum) },
+    codes: programs(
+      (right) =>
+        `def solve(n):\n    for _ in range(400_000):\n        pass\n    return sum(range(n + 1))${right ? "" : " + (n == 20)"}\n`,
+      8,
+    ),
+  },
+};
+
+const literal = (value: number) => toPythonLiteral(decodeValue(value));
+
+/** run_test of LiveCodeBench in outline: a forked process per candidate, reliability guard and alarm left out in its favour. */
+function liveCodeBench(code: string, problem: Call): string {
+  const inputs = `[${problem.cases.map((one) => `(${literal(one.args[0] as number)}, ${literal(one.expected as number)})`).join(",")}]`;
+  return `import json, sys, signal, faulthandler, multiprocessing, types
+def run(queue, code, tests):
+    module = types.ModuleType("tmp_sol")
+    exec(code, module.__dict__)
+    results = []
+    for given, expected in tests:
+        signal.alarm(6)
+        try:
+            results.append(module.solve(given) == expected)
+        except Exception:
+            results.append(-1)
+        signal.alarm(0)
+    queue.put(results)
+if __name__ == "__main__":
+    queue = multiprocessing.Queue()
+    worker = multiprocessing.Process(target=run, args=(queue, ${JSON.stringify(code)}, ${inputs}))
+    worker.start()
+    results = queue.get()
+    worker.join()
+    print("PASS" if all(item is True for item in results) else "WRONG")
+`;
+}
+
+function oneTest(code: string, problem: Call, index: number): string {
+  const { args, expected } = problem.cases[index]!;
+  return `${code}\nassert solve(${literal(args[0] as number)}) == ${literal(expected as number)}\n`;
+}
+
+/** Verdict and CPU ms of an interpreter that runs the source; `-I -B` as ours. */
+function interpreter(source: string): { status: number | null; out: string } {
+  writeFileSync(scratch, source);
+  const done = spawnSync("/usr/bin/python3", ["-I", "-B", scratch], { encoding: "utf8" });
+  return { status: done.status, out: done.stdout.trim() };
+}
+
+/** User and system time of this process and of all children it has waited for. */
+function cpuNow(): number {
+  const stat = readFileSync("/proc/self/stat", "latin1");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const { user, system } = {
+    user: Number(fields[11]) + Number(fields[13]),
+    system: Number(fields[12]) + Number(fields[14]),
+  };
+  return (user + system) * 10;
+}
+
+async function measured<T>(work: () => Promise<T>): Promise<{ value: T; cpuMs: number; wallMs: number }> {
+  const [cpu, wall] = [cpuNow(), performance.now()];
+  const value = await work();
+  return { value, cpuMs: cpuNow() - cpu, wallMs: performance.now() - wall };
+}
+
+const judge = await createSandboxJudge({ weakestTier: 1 });
+const tasksOf = (problem: JudgeProblem, codes: string[]): JudgeTask[] =>
+  codes.map((code) => ({ problem, candidate: { code, language: "python" } }));
+const ours = async (problem: JudgeProblem, codes: string[]) =>
+  (await judgeCandidates(judge, tasksOf(problem, codes), { slots: cpus().length })).verdicts.map((one) => one.verdict);
+
+const baselines: Record<string, (problem: Call, codes: string[]) => Promise<string[]>> = {
+  liveCodeBench: async (problem, codes) => codes.map((code) => interpreter(liveCodeBench(code, problem)).out),
+  interpreterPerTest: async (problem, codes) =>
+    codes.map((code) =>
+      problem.cases.every((_, index) => interpreter(oneTest(code, problem, index)).status === 0) ? "PASS" : "WRONG",
+    ),
+};
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const spread = (values: number[]) => ({ median: median(values), min: Math.min(...values), max: Math.max(...values) });
+
+const report: Record<string, unknown> = { rounds: ROUNDS, casesPerCandidate: CASES, cores: cpus().length };
+for (const [name, { problem, codes }] of Object.entries(WORKLOADS)) {
+  const expected = codes.map((_, index) => (index % 3 !== 0 ? "PASS" : "WRONG"));
+  const rounds: Record<string, { cpuMs: number; wallMs: number }[]> = { ours: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [who, run] of Object.entries({ ours, ...baselines })) {
+      const { value, cpuMs, wallMs } = await measured(() => run(problem, codes));
+      if (value.join() !== expected.join()) throw new Error(`${who} disagrees on ${name}: ${value.join()}`);
+      rounds[who] ??= [];
+      rounds[who].push({ cpuMs, wallMs });
+    }
+  }
+  const cpuRatio = (who: string) =>
+    spread(rounds["ours"]!.map((mine, round) => rounds[who]![round]!.cpuMs / mine.cpuMs));
+  report[name] = {
+    candidates: codes.length,
+    cpuMsPerCandidate: Object.fromEntries(
+      Object.entries(rounds).map(([who, list]) => [who, median(list.map((one) => one.cpuMs)) / codes.length]),
+    ),
+    oursCandidatesPerSecond: spread(rounds["ours"]!.map((one) => (1000 * codes.length) / one.wallMs)),
+    oursTestsPerSecond: spread(rounds["ours"]!.map((one) => (1000 * CASES * codes.length) / one.wallMs)),
+    cpuOfLiveCodeBenchOverOurs: cpuRatio("liveCodeBench"),
+    cpuOfInterpreterPerTestOverOurs: cpuRatio("interpreterPerTest"),
+  };
+}
+
+// Overhead of one judged candidate with one test over the bare interpreter that runs the same.
+{
+  const problem: Call = { io: "call", entry_point: "solve", cases: cases(sum).slice(0, 1) };
+  const codes = programs(() => "def solve(n):\n    return sum(range(n + 1))\n", 24);
+  const difference: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const mine = await measured(() => ours(problem, codes));
+    const bare = await measured(async () => codes.map((code) => interpreter(oneTest(code, problem, 0)).status));
+    difference.push((mine.cpuMs - bare.cpuMs) / codes.length);
+  }
+  report["overheadCpuMsPerCandidate"] = spread(difference);
+}
+
+// G9: every program three times.
+{
+  const { problem, codes } = WORKLOADS["light"]!;
+  const batch = await judgeCandidates(judge, tasksOf(problem, [...codes, ...codes, ...codes]), {
+    slots: cpus().length,
+  });
+  report["G9"] = { executions: batch.executions, unique: batch.unique, ratio: batch.executions / batch.unique };
+}
+
+// G10: a batch of 100, then the same with one that hangs.
+{
+  const { problem } = WORKLOADS["light"]!;
+  const codes = programs(() => "def solve(n):\n    return sum(range(n + 1))\n", 100);
+  const hanging = [...codes.slice(0, 50), "def solve(n):\n    while True:\n        pass\n", ...codes.slice(51)];
+  const extra: number[] = [];
+  for (let round = 0; round < Math.min(ROUNDS, 3); round++) {
+    const plain = await measured(() =>
+      judgeCandidates(judge, tasksOf(problem, codes), { slots: cpus().length, failFast: true }),
+    );
+    const hung = await measured(() =>
+      judgeCandidates(judge, tasksOf(problem, hanging), { slots: cpus().length, failFast: true }),
+    );
+    if (hung.value.verdicts[50]?.verdict !== "TIME_LIMIT") throw new Error("the hanging program was not stopped");
+    extra.push(hung.wallMs - plain.wallMs);
+  }
+  report["G10"] = { extraWallMs: spread(extra), allowedMs: 3000 };
+}
+judge.dispose();
+rmSync(scratch, { force: true });
+process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
