@@ -4,7 +4,12 @@ import type { Cursor, Parse } from "./parse.ts";
 type NativeTree = { walk(): Cursor; rootNode: { hasError: boolean } };
 type NativeParser = {
   setLanguage(language: unknown): void;
-  parse(input: (offset: number) => string, oldTree: undefined, options: { bufferSize: number }): NativeTree;
+  parse(
+    input: (offset: number) => string,
+    oldTree: undefined,
+    options: { bufferSize: number; progressCallback: (offset: number, hasError: boolean) => boolean },
+  ): NativeTree | undefined | null;
+  reset(): void;
 };
 
 /** UTF-16 units handed over at a time. A string as input is refused over 32 KB, so the text goes through a callback. */
@@ -21,11 +26,20 @@ export function loadNativeParser(): Parse | null {
   } catch {
     return null;
   }
-  // The garbage collector frees native trees: they have no delete().
+  const progressCallback = (_offset: number, hasError: boolean) => hasError;
+  const bufferSize = 2 * CHUNK + 2;
   return (source, visit) => {
     const tree = parser.parse((offset) => source.slice(offset, offset + CHUNK), undefined, {
-      bufferSize: 2 * CHUNK + 2,
+      bufferSize,
+      progressCallback,
     });
-    return visit(tree.walk(), tree.rootNode.hasError);
+    if (!tree) {
+      parser.reset();
+      return false;
+    }
+    // The garbage collector frees native trees: they have no delete().
+    if (tree.rootNode.hasError) return false;
+    visit(tree.walk());
+    return true;
   };
 }

@@ -24,7 +24,7 @@ const ENTERED = new Set([
 
 /**
  * Python itself refuses brackets nested deeper (MAXLEVEL of its tokenizer). tree-sitter does not, and its recovery from n
- * unclosed brackets takes n² time: 8,000 of them a second, a 2 MB file of them half an hour.
+ * unclosed brackets takes n² time: 8,000 of them take a second.
  */
 const DEEPEST_BRACKETS = 200;
 
@@ -35,10 +35,7 @@ export function outlinePython(source: string, parse: Parse): Outline {
   const found: Found = { definitions: [], classes: [], imports: [] };
   const read = (from: number, to: number): boolean =>
     bracketDepth(source, tokens, from, to) <= DEEPEST_BRACKETS &&
-    parse(source.slice(from, to), (root, hasError) => {
-      if (!hasError) walk(root, from, describe, found);
-      return !hasError;
-    });
+    parse(source.slice(from, to), (root) => walk(root, from, describe, found));
   const whole = read(0, source.length);
   // One unclosed bracket can swallow the rest of a file, so a broken file is parsed definition by definition, and the
   // pieces that are broken themselves are read by their indentation.

@@ -9,11 +9,16 @@ export async function createWebParser(): Promise<Parse> {
   const parser = new Parser();
   parser.setLanguage(await Language.load(grammar));
   return (source, visit) => {
-    const tree = parser.parse(source);
-    if (tree === null) throw new Error("tree-sitter returned no tree");
+    const tree = parser.parse(source, null, { progressCallback: ({ hasError }) => hasError });
+    if (tree === null) {
+      parser.reset();
+      return false;
+    }
     const cursor = tree.walk();
     try {
-      return visit(cursor, tree.rootNode.hasError);
+      if (tree.rootNode.hasError) return false;
+      visit(cursor);
+      return true;
     } finally {
       cursor.delete();
       tree.delete();
