@@ -166,6 +166,31 @@ describe("tier 1", () => {
     expect(verdicts.map((verdict) => verdict.verdict)).toEqual(Array(4).fill("FLAKY"));
   });
 
+  it("calls it INFRA when the sandbox is killed from outside, and stops at once when told to", async () => {
+    const sleeper = python("import time\ndef solve(n):\n    time.sleep(1.5)\n    return 2 * n + 1\n");
+    const killed = judge.judge(FIRST, sleeper);
+    await expect.poll(() => leftovers().some((line) => line.includes("driver.py"))).toBe(true);
+    const outermost = leftovers()
+      .map((line) => line.trim().split(/\s+/).map(Number))
+      .find(([parent]) => parent === process.pid)!;
+    process.kill(outermost[1]!, "SIGKILL");
+    expect((await killed).verdict).toBe("INFRA");
+    const controller = new AbortController();
+    const stopped = judge.judge(FIRST, sleeper, {}, controller.signal);
+    setTimeout(() => controller.abort(), 300);
+    await expect(stopped).rejects.toMatchObject({ code: "INTERRUPTED" });
+    expect(leftovers()).toEqual([]);
+  });
+
+  it("takes answers as long as the expected one", async () => {
+    const problem: JudgeProblem = {
+      ...FIRST,
+      cases: [{ args: [200_000], kwargs: {}, expected: "x".repeat(200_000) }],
+    } as JudgeProblem;
+    expect((await judge.judge(problem, python("def solve(n): return 'x' * n"))).verdict).toBe("PASS");
+    expect((await judge.judge(problem, python("def solve(n): return 'x' * 10 * n"))).verdict).toBe("OUTPUT_LIMIT");
+  });
+
   it("gives outputs without expected values, equal answers as equal text", async () => {
     const inputs = { io: "call" as const, entry_point: "solve", cases: [{ args: [[3, 1]], kwargs: {} }] };
     const outputs = async (code: string) => (await judge.run(inputs, python(code))).outputs;
