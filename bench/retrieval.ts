@@ -6,11 +6,22 @@ import { createSyntax } from "../src/adapters/tree-sitter/create-syntax.ts";
 import { locate, type SourceFile } from "../src/domain/relevance.ts";
 import { decodeSource } from "../src/domain/segment.ts";
 
-const issues = JSON.parse(readFileSync(new URL("../test/fixtures/retrieval/issues.json", import.meta.url), "utf8")) as { path: string; name: string; title: string; body: string }[];
-const root = execFileSync("/usr/bin/python3", ["-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"], { encoding: "utf8" }).trim();
+const issues = JSON.parse(readFileSync(new URL("../test/fixtures/retrieval/issues.json", import.meta.url), "utf8")) as {
+  path: string;
+  name: string;
+  title: string;
+  body: string;
+}[];
+const root = execFileSync("/usr/bin/python3", ["-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"], {
+  encoding: "utf8",
+}).trim();
 const syntax = await createSyntax();
 const files: SourceFile[] = readdirSync(root, { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith(".py") && !/(^|\/)(test|tests|idlelib|lib2to3|site-packages|dist-packages|ensurepip|turtledemo)\//.test(path))
+  .filter(
+    (path) =>
+      path.endsWith(".py") &&
+      !/(^|\/)(test|tests|idlelib|lib2to3|site-packages|dist-packages|ensurepip|turtledemo)\//.test(path),
+  )
   .sort()
   .map((path) => {
     const { text } = decodeSource(readFileSync(join(root, path)));
@@ -21,7 +32,16 @@ const verbose = process.argv.includes("--verbose");
 const places = issues.map((issue) => {
   const { located } = locate(files, issue);
   const place = located.findIndex((one) => one.path === issue.path && one.name === issue.name) + 1;
-  if (verbose) console.error(place, issue.path, issue.name, located.slice(0, 3).map((one) => `${one.path}:${one.name}`).join(" "));
+  if (verbose)
+    console.error(
+      place,
+      issue.path,
+      issue.name,
+      located
+        .slice(0, 3)
+        .map((one) => `${one.path}:${one.name}`)
+        .join(" "),
+    );
   return place;
 });
 const recall = (k: number) => places.filter((place) => place >= 1 && place <= k).length;
@@ -33,7 +53,12 @@ function wilson(hits: number, n: number): [number, number] {
   const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
   return [Number((middle - half).toFixed(3)), Number((middle + half).toFixed(3))];
 }
-const unnamed = issues.map((issue, i) => ({ place: places[i]!, named: `${issue.title} ${issue.body}`.includes(issue.name.split(".").at(-1)!) })).filter((one) => !one.named);
+const unnamed = issues
+  .map((issue, i) => ({
+    place: places[i]!,
+    named: `${issue.title} ${issue.body}`.includes(issue.name.split(".").at(-1)!),
+  }))
+  .filter((one) => !one.named);
 console.log(
   JSON.stringify({
     functions,
@@ -41,6 +66,11 @@ console.log(
     recallAt1: recall(1) / issues.length,
     recallAt5: recall(5) / issues.length,
     recallAt10: { value: Number((recall(10) / issues.length).toFixed(3)), ci: wilson(recall(10), issues.length) },
-    withoutTheName: { issues: unnamed.length, recallAt10: Number((unnamed.filter((one) => one.place >= 1 && one.place <= 10).length / unnamed.length).toFixed(3)) },
+    withoutTheName: {
+      issues: unnamed.length,
+      recallAt10: Number(
+        (unnamed.filter((one) => one.place >= 1 && one.place <= 10).length / unnamed.length).toFixed(3),
+      ),
+    },
   }),
 );
