@@ -1,6 +1,6 @@
 /** Pages as a reader would see them: an issue, a pull request with comments under their lines, its checks. Self-contained. */
 import { parsePatch } from "./anchors.ts";
-import { branchHead } from "./git.ts";
+import { branchHead, log, readCommit } from "./git.ts";
 import { escapeHtml, renderMarkdown } from "./markdown.ts";
 import { pullDiff } from "./pull-diff.ts";
 import type { World } from "./state.ts";
@@ -9,7 +9,7 @@ import { type CheckRun, type Issue, type Pull, Refusal, type Repo, type ReviewCo
 const STYLE = `
 :root{color-scheme:light dark;--bg:#fff;--fg:#1f2328;--soft:#59636e;--line:#d1d9e0;--panel:#f6f8fa;--add:#dafbe1;--del:#ffebe9;--accent:#0969da;--open:#1a7f37;--draft:#59636e;--neutral:#818b98}
 @media(prefers-color-scheme:dark){:root{--bg:#0d1117;--fg:#f0f6fc;--soft:#9198a1;--line:#3d444d;--panel:#151b23;--add:#12261e;--del:#25171c;--accent:#4493f8;--open:#3fb950;--draft:#9198a1;--neutral:#9198a1}}
-*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;overflow-wrap:anywhere}
+*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;overflow-wrap:break-word}
 main{max-width:960px;margin:0 auto;padding:16px}h1{font-size:1.6em;font-weight:500;margin:.4em 0}h1 span{color:var(--soft)}a{color:var(--accent)}
 .banner{background:var(--panel);border-bottom:1px solid var(--line);color:var(--soft);padding:6px 16px;font-size:13px}
 .state{display:inline-block;border-radius:2em;padding:3px 12px;color:#fff;background:var(--open);font-size:14px}.state.draft{background:var(--draft)}.state.closed{background:#8250df}
@@ -17,14 +17,14 @@ main{max-width:960px;margin:0 auto;padding:16px}h1{font-size:1.6em;font-weight:5
 .box{border:1px solid var(--line);border-radius:6px;margin:16px 0;overflow:hidden}.head{background:var(--panel);border-bottom:1px solid var(--line);padding:8px 14px;font-size:13px;color:var(--soft)}.head b{color:var(--fg)}
 .body{padding:4px 14px;overflow-x:auto}.bot{border:1px solid var(--line);border-radius:2em;font-size:11px;padding:0 6px}
 .event{color:var(--soft);font-size:13px;margin:8px 14px}.reactions span{border:1px solid var(--line);border-radius:2em;padding:0 8px;margin:0 4px 8px 0;display:inline-block}
-table{border-collapse:collapse;display:block;overflow-x:auto;max-width:100%;font-size:14px}th,td{border:1px solid var(--line);padding:4px 10px;text-align:left}
+table{border-collapse:collapse;display:block;overflow-x:auto;max-width:100%;font-size:14px}th,td{border:1px solid var(--line);padding:4px 10px;text-align:left;vertical-align:top}td code{white-space:nowrap}@media(max-width:600px){main{padding:10px}table{font-size:13px}th,td{padding:3px 7px;min-width:3.5em}}
 pre{background:var(--panel);padding:10px;border-radius:6px;overflow-x:auto;font-size:13px}code{font-family:ui-monospace,SFMono-Regular,Menlo,monospace;font-size:.9em;background:var(--panel);border-radius:4px;padding:1px 4px}pre code{padding:0}
-.diff{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,monospace;overflow-x:auto}.diff .row{display:grid;grid-template-columns:3.2em 3.2em minmax(max-content,1fr)}.diff .row>*{padding:0 8px;white-space:pre}.diff .n{color:var(--soft);text-align:right}
+.diff{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,monospace;overflow-x:auto;display:grid;grid-template-columns:minmax(100%,max-content)}.diff .row{display:grid;grid-template-columns:3.2em 3.2em minmax(max-content,1fr)}.diff .row>*{padding:0 8px;white-space:pre}.diff .n{color:var(--soft);text-align:right}
 .addition{background:var(--add)}.deletion{background:var(--del)}.hunk{background:var(--panel);color:var(--soft);padding:2px 8px}
 nav{display:flex;gap:18px;border-bottom:1px solid var(--line);margin:12px 0;flex-wrap:wrap}nav a{padding:6px 2px;text-decoration:none;color:var(--fg)}nav span{background:var(--panel);border-radius:2em;padding:0 7px;font-size:12px}
 .plus{color:var(--open)}.minus{color:#d1242f}.verdict{border-radius:2em;padding:1px 8px;font-size:12px;color:#fff;background:var(--neutral)}.verdict.success{background:#1a7f37}.verdict.failure,.verdict.action_required{background:#d1242f}
 button{float:right;margin-left:6px;border:1px solid var(--line);border-radius:6px;background:var(--panel);color:var(--fg);font-size:12px;padding:2px 10px}.annotations{padding-left:18px}h2{font-weight:500;margin-top:1.6em}
-.inline{margin:8px;max-width:calc(100vw - 50px)}sub{color:var(--soft);font-size:12px;vertical-align:baseline}
+.inline{margin:8px}.verified{border:1px solid var(--open);color:var(--open);border-radius:2em;padding:0 7px;font-size:11px}sub{color:var(--soft);font-size:12px;vertical-align:baseline}
 `;
 
 function frame(world: World, title: string, body: string): string {
@@ -127,10 +127,22 @@ export function pullPage(world: World, repo: Repo, issue: Issue, pull: Pull): st
   });
   const checks = repo.checkRuns.filter((one) => one.headSha === pull.headSha).map((one) => checkHtml(one));
   const body = `${heading(repo, issue)}<nav><a href="#conversation">Conversation</a><a href="#files">Files changed <span>${diff.length}</span></a><a href="#checks">Checks <span>${checks.length}</span></a></nav>
-<div id="conversation">${box(world, issue.login, "wrote", issue.body, issue.reactions)}${conversation(world, issue)}</div>
+<div id="conversation">${box(world, issue.login, "wrote", issue.body, issue.reactions)}${commitsHtml(world, repo, pull)}${conversation(world, issue)}</div>
 <h2 id="files">Files changed</h2>${files.join("\n")}
 <h2 id="checks">Checks</h2>${checks.length === 0 ? '<p class="event">No checks.</p>' : checks.join("\n")}`;
   return frame(world, `${issue.title} · Pull request #${issue.number}`, body);
+}
+
+function commitsHtml(world: World, repo: Repo, pull: Pull): string {
+  return log(repo.gitDir, pull.headSha, { exclude: pull.baseSha, limit: 20 })
+    .reverse()
+    .map((sha) => {
+      const commit = readCommit(repo.gitDir, sha);
+      const badge = repo.verified.has(sha) ? ' <span class="verified">Verified</span>' : "";
+      const author = who(world, repo.commitLogins.get(sha) ?? commit.author.name);
+      return `<div class="event">${author} committed <code>${sha.slice(0, 7)}</code> ${escapeHtml(commit.message.split("\n")[0]!)}${badge}</div>`;
+    })
+    .join("");
 }
 
 function checkHtml(run: CheckRun): string {
