@@ -9,15 +9,15 @@ export type TestStyle = "check" | "asserts" | "unittest" | "pytest";
 
 export function styleOf(source: string): TestStyle {
   if (/^\s*(import|from) pytest\b/m.test(source)) return "pytest";
-  if (/\bunittest\b/.test(source) && /^class \w+\(/m.test(source)) return "unittest";
-  if (/^def check\(/m.test(source)) return "check";
-  return /^(async )?def test_/m.test(source) ? "pytest" : "asserts";
+  if (/\bunittest\b/.test(source) && /^class[ \t]+\w+\s*\(/m.test(source)) return "unittest";
+  if (/^def[ \t]+check\s*\(/m.test(source)) return "check";
+  return /^(async[ \t]+)?def[ \t]+test_/m.test(source) ? "pytest" : "asserts";
 }
 
 /** Tests that a run must account for, from the source alone. `asserts` counts the asserts at the top level. */
 export function knownTests(source: string, style: TestStyle): { id: string; asserts: number }[] {
   const statements = topLevelStatements(source);
-  if (style === "check") return /^def check\(/m.test(source) ? [{ id: "check", asserts: 0 }] : [];
+  if (style === "check") return /^def[ \t]+check\s*\(/m.test(source) ? [{ id: "check", asserts: 0 }] : [];
   if (style === "asserts") {
     const asserts = statements.filter((text) => /^assert\b/.test(text)).length;
     return asserts > 0 ? [{ id: "asserts", asserts }] : [];
@@ -25,14 +25,14 @@ export function knownTests(source: string, style: TestStyle): { id: string; asse
   const found: string[] = [];
   for (const statement of statements) {
     const bare = statement.replace(/^(@.*\n)+/, "");
-    const kind = /^class (\w+)\s*[:(]/.exec(bare)?.[1];
+    const kind = /^class[ \t]+(\w+)\s*[:(]/.exec(bare)?.[1];
     if (kind !== undefined && (style === "unittest" || kind.startsWith("Test"))) {
       for (const member of topLevelStatements(blockOf(bare))) {
-        const method = /^(?:@.*\n)*(?:async )?def (test\w*)\(/.exec(member)?.[1];
+        const method = /^(?:@.*\n)*(?:async[ \t]+)?def[ \t]+(test\w*)\s*\(/.exec(member)?.[1];
         if (method !== undefined) found.push(`${kind}.${method}`);
       }
     }
-    const name = /^(?:async )?def (test\w*)\(/.exec(bare)?.[1];
+    const name = /^(?:async[ \t]+)?def[ \t]+(test\w*)\s*\(/.exec(bare)?.[1];
     if (name !== undefined && style === "pytest") found.push(name);
   }
   // A method that stands twice is one: the last definition wins.
@@ -131,7 +131,7 @@ function checkCases(statements: string[], entry: string | null): Found | null {
   let body: string[] | null = null;
   let parameter = "";
   for (const statement of statements) {
-    const header = /^def check\(\s*(\w+)\s*\)\s*:/.exec(statement);
+    const header = /^def[ \t]+check\s*\(\s*(\w+)\s*\)\s*:/.exec(statement);
     if (header && body === null) {
       parameter = header[1]!;
       const text = statement.slice(header[0].length);

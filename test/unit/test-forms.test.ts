@@ -175,7 +175,7 @@ check(has_close)
 
   it("knows every test of a file", () => {
     const unit =
-      "import unittest\nclass A(unittest.TestCase):\n    def setUp(self): pass\n    def test_a(self):\n        x = '''\n    def test_no(self): pass\n'''\n    def test_b(self): pass\n\nclass B(A):\n    @skip\n    def test_c(self): pass\n";
+      "import unittest\nclass A(unittest.TestCase):\n    def setUp(self): pass\n    def test_a(self):\n        x = '''\n    def test_no(self): pass\n'''\n    def test_b(self): pass\n\nclass  B (A):\n    @skip\n    def  test_c (self): pass\n";
     expect(styleOf(unit)).toBe("unittest");
     expect(knownTests(unit, "unittest").map((test) => test.id)).toEqual(["A.test_a", "A.test_b", "B.test_c"]);
     const pytest =
