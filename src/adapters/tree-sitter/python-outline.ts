@@ -40,8 +40,9 @@ export function outlinePython(source: string, parse: Parse): Outline {
   // One unclosed bracket can swallow the rest of a file, so a broken file is parsed definition by definition, and the
   // pieces that are broken themselves are read by their indentation.
   if (!whole) {
-    for (const piece of pieces(source, describe)) {
-      if (!read(piece.start, piece.end)) outlineByIndentation(source, piece, describe, found);
+    const parts = pieces(source, describe);
+    for (const piece of parts) {
+      if (parts.length === 1 || !read(piece.start, piece.end)) outlineByIndentation(source, piece, describe, found);
     }
     // By indentation a block is found after those inside it.
     found.definitions.sort((a, b) => a.span.start - b.span.start);
