@@ -94,7 +94,7 @@ function specOf(tier: 1 | 2, staging: Staging, request: OpenRequest): LaunchSpec
   if (language === "python") {
     return {
       tier,
-      argv: [PYTHON, "-I", "-B", "-X", "utf8", `${runtime}/driver.py`, mode, box, String(longest)],
+      argv: [PYTHON, "-I", "-S", "-B", "-X", "utf8", `${runtime}/driver.py`, mode, box, String(longest)],
       limits: { ...limits, processes: 16, limitAddressSpace: true },
       mounts,
       environment,

@@ -256,6 +256,20 @@ def _load(mode, path, options):
     return options["bench"](module, options)
 
 
+def _without_site():
+    """What the skipped `site` module gives honest programs: installed packages, exit() and quit(). It costs 3 ms of CPU."""
+    import _sitebuiltins
+    import builtins
+
+    version = "python%d.%d" % sys.version_info[:2]
+    for folder in ("/usr/local/lib/%s/dist-packages" % version, "/usr/lib/python3/dist-packages",
+                   "/usr/local/lib/%s/site-packages" % version, "/usr/lib/%s/site-packages" % version):
+        if os.path.isdir(folder):
+            sys.path.append(folder)
+    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
+
+
 def main():
     mode, path, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
     requests, results = os.dup(0), os.dup(1)
@@ -263,6 +277,7 @@ def main():
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.close(null)
+    _without_site()
     sys.argv = [os.path.basename(path)]
     if hasattr(sys, "set_int_max_str_digits"):
         sys.set_int_max_str_digits(0)
