@@ -263,6 +263,8 @@ function addEdit(
   }
   const source = functionSource(text, target, outline);
   if (typeof source !== "string") return rejected("wrong-function", `the code under ${label} ${source.problem}`);
+  if (edits.functions.some((edit) => edit.path === path && edit.name === target))
+    return rejected("edited-twice", `${label} stands in the answer more than once`);
   edits.functions.push({ path, name: target, source });
   return null;
 }
