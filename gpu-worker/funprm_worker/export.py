@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,17 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
     """Writes `out/`: manifest.json, model.onnx, tokenizer.json, MODEL_CARD.md. Minutes on two cores."""
     torch.set_num_threads(config.threads)
     model, encoder = best_model(config)
-    rows = list(read_rows(Path(config.data) / "validation.jsonl.gz"))
+    rows = measured(read_rows(Path(config.data) / "validation.jsonl.gz"))
     encoded = encode_rows(rows, encoder, config.model.max_tokens, 1.0)
     report(f"scoring {len(encoded)} of {len(rows)} validation rows")
-    exact = step_rewards(model, encoded, encoder.pad_id)
+    sample = encoded[: max(400, len(encoded) // 8)]
+    exact = step_rewards(model, sample, encoder.pad_id)
     round_weights(model)
-    rounded = step_rewards(model, encoded, encoder.pad_id)
-    agreement = picks_agree(encoded, exact, rounded)
+    agreement = picks_agree(sample, exact, step_rewards(model, sample, encoder.pad_id))
     int8 = agreement["kendall"] >= GATE["kendall"] and agreement["samePick"] >= GATE["samePick"]
     if not int8:
         model, _ = best_model(config)
-    rewards = rounded if int8 else exact
+    rewards = step_rewards(model, encoded, encoder.pad_id)
     out.mkdir(parents=True, exist_ok=True)
     (out / "tokenizer.json").write_text((Path(config.run) / "tokenizer.json").read_text())
     write_onnx(model, out / "model.onnx", int8=int8)
@@ -55,7 +55,7 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
         "trainedOn": trained_on(training, card),
         "method": method(config, len(training)),
         "metrics": {
-            "split": "validation",
+            "split": "validation, an eighth of its groups chosen by hash",
             "chosenOn": "the checkpoint was chosen by Best-of-8 on a part of these groups, so the figures are slightly optimistic",
             "rows": len(encoded),
             "tooLong": len(rows) - len(encoded),
@@ -71,6 +71,15 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
     manifest = write_bundle(out, facts, parity, PARITY_TOLERANCE)
     check_torch_parity(model, encoded, out, encoder.pad_id)
     report(json.dumps(manifest["metrics"], indent=1))
+
+
+def measured(rows: Iterable[Row]) -> list[Row]:
+    """Validation rows of an eighth of the groups, chosen by hash: all of them take an hour on two busy cores.
+
+    The empty prefix is needed where attributions are judged, on classeval.
+    """
+    chosen = [row for row in rows if hashlib.sha256(row.group.encode()).digest()[0] < 32]
+    return [row for row in chosen if not row.empty_prefix or row.id.startswith("classeval/")]
 
 
 def figures(encoded: list[EncodedRow], rewards: list[list[float]]) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def trained_on(training: list[Row], card: Any) -> dict[str, Any]:
     for row in training:
         name = row.id.split("/", 1)[0]
         counts[name] = counts.get(name, 0) + 1
-    licences = {one["set"]: one["licence"] for one in card["sets"]}
+    licences = {name: "; ".join(one["licences"]) for name, one in card["sets"].items()}
     return {
         "split": "training (fold 0-69 of sha256)",
         "sets": [
