@@ -115,12 +115,34 @@ export function screenPath(path: string, policy: PatchPolicy): string | null {
   return null;
 }
 
+/**
+ * Why a path may not be edited in this tree; null when it may. A link or submodule is never written to or through, and a
+ * new file never hides behind the spelling of another.
+ * @param modes git's mode of every path of the base commit.
+ */
+export function screenMode(path: string, modes: ReadonlyMap<string, string>): string | null {
+  const parts = path.split("/");
+  for (let depth = 1; depth < parts.length; depth++) {
+    const above = parts.slice(0, depth).join("/");
+    if (modes.has(above)) return `mode: ${path} lies below ${above}, which is no folder of the repository`;
+  }
+  const mode = modes.get(path);
+  if (mode === "120000" || mode === "160000") return `mode: ${path} is a symbolic link or a submodule`;
+  if (mode !== undefined) return null;
+  const folded = path.toLowerCase();
+  for (const other of modes.keys())
+    if (other.length === path.length && other.toLowerCase() === folded)
+      return `mode: ${path} differs from ${other} in case only`;
+  return null;
+}
+
 const SECRETS = [
   /\bgh[pousr]_[A-Za-z0-9]{16,}/,
   /\bgithub_pat_[A-Za-z0-9_]{20,}/,
   /\bAKIA[0-9A-Z]{16}\b/,
   /\bsk-[A-Za-z0-9_-]{20,}/,
   /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----/,
+  /\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}/,
   /\bxox[abprs]-[A-Za-z0-9-]{10,}/,
 ];
 
@@ -157,10 +179,14 @@ function addedLines(file: ChangedFile): string[] {
     .map((line) => Buffer.from(line, "latin1").toString("utf8"));
 }
 
-/** An identifier with Latin and with Cyrillic or Greek letters: `pаypal` with a Cyrillic а. */
+/**
+ * An identifier with Latin and with Cyrillic or Greek letters (`pаypal` with a Cyrillic а), or in fullwidth or
+ * mathematical letters: Python reads `ｅｖａｌ` as `eval` (PEP 3131, NFKC).
+ */
 function mixedScript(line: string): string | null {
   for (const [name] of line.matchAll(/[\p{L}_][\p{L}\p{N}_]*/gu)) {
     if (/\p{Script=Latin}/u.test(name) && /[\p{Script=Cyrillic}\p{Script=Greek}]/u.test(name)) return name;
+    if (/[\uff21-\uff5a\u{1d400}-\u{1d7ff}]/u.test(name)) return name;
   }
   return null;
 }

@@ -4,7 +4,7 @@ import type { OutlineOf } from "../domain/cof-answer.ts";
 import { sha256 } from "../domain/ids.ts";
 import { applyEdits } from "../domain/patch.ts";
 import { renderStep } from "../domain/render.ts";
-import { type PatchPolicy, screenFiles, screenPath } from "../domain/screen.ts";
+import { type PatchPolicy, screenFiles, screenMode, screenPath } from "../domain/screen.ts";
 import type { Checkout } from "../ports.ts";
 
 /** `files` is null for a candidate that did not survive. */
@@ -18,9 +18,10 @@ export async function screenCandidates(
 ): Promise<Screened[]> {
   const first = new Map<string, number>();
   const screened: Screened[] = [];
+  const modes = new Map((await checkout.files()).map((file) => [file.path, file.mode]));
   for (const candidate of candidates) {
     const result =
-      candidate.edits === null ? candidate.reason! : await screenOne(candidate, checkout, policy, outlineOf);
+      candidate.edits === null ? candidate.reason! : await screenOne(candidate, checkout, modes, policy, outlineOf);
     if (typeof result === "string") {
       screened.push({ candidate: { ...candidate, status: "rejected", reason: result }, files: null });
       continue;
@@ -41,12 +42,13 @@ export async function screenCandidates(
 async function screenOne(
   candidate: Candidate,
   checkout: Checkout,
+  modes: ReadonlyMap<string, string>,
   policy: PatchPolicy,
   outlineOf: OutlineOf,
 ): Promise<ChangedFile[] | string> {
   const edits = candidate.edits!;
   for (const path of new Set([...edits.functions, ...edits.headers].map((edit) => edit.path))) {
-    const reason = screenPath(path, policy);
+    const reason = screenPath(path, policy) ?? screenMode(path, modes);
     if (reason !== null) return reason;
   }
   const patch = await applyEdits(edits, (path) => checkout.read(path), outlineOf);
