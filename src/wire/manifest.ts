@@ -2,7 +2,6 @@
 import { z } from "zod";
 
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/, "a lower-case hex SHA-256");
-const interval = z.object({ value: z.number().nullable(), ci: z.tuple([z.number(), z.number()]).nullable() }).loose();
 
 /** Rows whose rewards were computed where the model was exported; recomputed at every load. */
 const parity = z.object({
@@ -34,12 +33,16 @@ export const manifestSchema = z
     tokenizerSha256: hex64,
     modelSha256: hex64,
     trainedOn: z
-      .object({ sets: z.array(z.string()), groupsSha256: hex64.nullable(), rows: z.number().int().nonnegative() })
+      .object({
+        sets: z.array(z.object({ set: z.string(), rows: z.number().int().positive(), licence: z.string() })),
+        groupsSha256: hex64.nullable(),
+        rows: z.number().int().nonnegative(),
+      })
       .loose(),
     /** Settings of the training: correction form, loss, tokens seen, seed. */
     method: z.record(z.string(), z.unknown()),
-    /** On validation groups, by name, with 95 % intervals. */
-    metrics: z.record(z.string(), interval),
+    /** On held-out groups, with 95 % intervals; MODEL_CARD.md is made from it. */
+    metrics: z.record(z.string(), z.unknown()),
     calibration: z.unknown().nullable(),
     parity,
     licence: z.string().min(1),
