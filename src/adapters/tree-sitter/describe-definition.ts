@@ -110,7 +110,7 @@ export function createDescriber(source: string, tokens: PythonTokens) {
         endLine: lineOf(end - 1),
         signature: collapsed(at.keyword, Math.min(at.colon, end)),
         docstring: docstringAt(at.body, end),
-        nested: firstAtLeast(tokens.defs, end) - firstAtLeast(tokens.defs, at.keyword) - 1,
+        nested: Math.max(0, firstAtLeast(tokens.defs, end) - firstAtLeast(tokens.defs, at.keyword) - 1),
         calls: callsIn(at.start, end),
       };
     },

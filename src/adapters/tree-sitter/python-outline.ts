@@ -34,7 +34,7 @@ export function outlinePython(source: string, parse: Parse): Outline {
   const describe = createDescriber(source, tokens);
   const found: Found = { definitions: [], classes: [], imports: [] };
   const read = (from: number, to: number): boolean =>
-    bracketDepth(source, tokens, from, to) <= DEEPEST_BRACKETS &&
+    (tokens.depth <= DEEPEST_BRACKETS || bracketDepth(source, tokens, from, to) <= DEEPEST_BRACKETS) &&
     parse(source.slice(from, to), (root) => walk(root, from, describe, found));
   const whole = read(0, source.length);
   // One unclosed bracket can swallow the rest of a file, so a broken file is parsed definition by definition, and the

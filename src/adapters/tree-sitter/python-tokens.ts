@@ -13,13 +13,10 @@ export type PythonTokens = {
   calls: Span[];
   /** Offsets of the keyword `def`. */
   defs: number[];
+  /** Deepest nesting of brackets. */
+  depth: number;
 };
 
-const NAME = "[A-Za-z_\\u0080-\\uffff][\\w\\u0080-\\uffff]*";
-const TOKEN = new RegExp(
-  `#[^\\r\\n]*|(?:(?<![\\w\\u0080-\\uffff])([A-Za-z]{1,2}))?("""|'''|"|')|(?<![\\w\\u0080-\\uffff])(?:(def|class)[ \\t]+${NAME}|${NAME}(?=[ \\t]*\\())`,
-  "g",
-);
 const KEYWORDS = new Set(
   "and as assert async await break class continue def del elif else except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield".split(
     " ",
@@ -32,43 +29,88 @@ const DEEPEST_FIELD = 6;
 /** After so many f-strings without an end, the rest of the text is read as if it had plain strings only: the same bound. */
 const MOST_BROKEN = 200;
 
-const HASH = 35;
 const BACKSLASH = 92;
+const PREFIX = /^(?:[bfrtu]|br|rb|fr|rf|tr|rt)$/i;
 
+const NAME_PART = new Uint8Array(128);
+for (const char of "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz") NAME_PART[char.charCodeAt(0)] = 1;
+const BOM = 0xfeff;
+
+/** Digits too; NaN, the code after the end, is none. */
+function inName(code: number): boolean {
+  return code < 128 ? NAME_PART[code] === 1 : code >= 128 && code !== BOM;
+}
+
+// Character by character: as one regular expression this took four times as long, a tenth of the parse.
 export function tokenizePython(source: string): PythonTokens {
-  const tokens: PythonTokens = { comments: [], strings: [], calls: [], defs: [] };
+  const tokens: PythonTokens = { comments: [], strings: [], calls: [], defs: [], depth: 0 };
   // A quote that had no unescaped partner after some offset has none after a later one.
   const unclosed = new Set<string>();
   let broken = 0;
+  let depth = 0;
 
   function read(from: number, to: number, inField: boolean): void {
-    TOKEN.lastIndex = from;
-    for (let match = TOKEN.exec(source); match !== null && match.index < to; match = TOKEN.exec(source)) {
-      const start = match.index;
-      const quote = match[2];
-      if (quote !== undefined) {
-        const prefix = match[1] ?? "";
-        const body = TOKEN.lastIndex;
-        const fields: Span[] = [];
-        const formatted = /^(?:[ft]r?|r[ft])$/i.test(prefix) && broken < MOST_BROKEN;
-        let end = formatted ? endOfFormatted(source, body, quote, fields, 0) : null;
-        if (end === null) {
-          if (formatted) broken++;
-          fields.length = 0;
-          end = unclosed.has(quote) ? null : endOfPlain(source, body, quote);
-          if (end === null && quote.length === 3) unclosed.add(quote);
-        }
-        if (!inField && end !== null) tokens.strings.push({ start, end });
-        for (const field of fields) read(field.start, field.end, true);
-        TOKEN.lastIndex = end ?? body;
-      } else if (match[3] !== undefined) {
-        if (match[3] === "def") tokens.defs.push(start);
-      } else if (source.charCodeAt(start) === HASH) {
-        tokens.comments.push({ start, end: TOKEN.lastIndex });
-      } else if (!KEYWORDS.has(match[0]) && !(SOFT_KEYWORDS.has(match[0]) && opensLine(source, start))) {
-        tokens.calls.push({ start, end: TOKEN.lastIndex });
+    let at = from;
+    while (at < to) {
+      const code = source.charCodeAt(at);
+      if (inName(code)) at = name(at, inField);
+      else if (code === 34 || code === 39) at = string(at, at, inField);
+      else if (code === 35) {
+        const start = at;
+        while (at < to && source.charCodeAt(at) !== 10 && source.charCodeAt(at) !== 13) at++;
+        tokens.comments.push({ start, end: at });
+      } else {
+        if (code === 40 || code === 91 || code === 123) {
+          if (++depth > tokens.depth) tokens.depth = depth;
+        } else if ((code === 41 || code === 93 || code === 125) && depth > 0) depth--;
+        at++;
       }
     }
+  }
+
+  /** A name, number or keyword, or the string that it is the prefix of; the offset after it. */
+  function name(start: number, inField: boolean): number {
+    let end = start + 1;
+    while (inName(source.charCodeAt(end))) end++;
+    let next = source.charCodeAt(end);
+    if ((next === 34 || next === 39) && PREFIX.test(source.slice(start, end))) return string(start, end, inField);
+    const first = source.charCodeAt(start);
+    if (first >= 48 && first <= 57) return end;
+    let after = end;
+    while (next === 32 || next === 9) next = source.charCodeAt(++after);
+    if (after > end && inName(next) && (source.startsWith("def", start) || source.startsWith("class", start))) {
+      const keyword = source.slice(start, end);
+      if (keyword === "def") tokens.defs.push(start);
+      if (keyword === "def" || keyword === "class") {
+        while (inName(source.charCodeAt(after))) after++;
+        return after;
+      }
+    }
+    if (next === 40) {
+      const text = source.slice(start, end);
+      if (!KEYWORDS.has(text) && !(SOFT_KEYWORDS.has(text) && opensLine(source, start)))
+        tokens.calls.push({ start, end });
+    }
+    return end;
+  }
+
+  /** The string whose prefix starts at `start` and whose quote stands at `open`; the offset after it. */
+  function string(start: number, open: number, inField: boolean): number {
+    const one = source[open] as string;
+    const quote = source.startsWith(one.repeat(3), open) ? one.repeat(3) : one;
+    const body = open + quote.length;
+    const fields: Span[] = [];
+    const formatted = /[ft]/i.test(source.slice(start, open)) && broken < MOST_BROKEN;
+    let end = formatted ? endOfFormatted(source, body, quote, fields, 0) : null;
+    if (end === null) {
+      if (formatted) broken++;
+      fields.length = 0;
+      end = unclosed.has(quote) ? null : endOfPlain(source, body, quote);
+      if (end === null && quote.length === 3) unclosed.add(quote);
+    }
+    if (!inField && end !== null) tokens.strings.push({ start, end });
+    for (const field of fields) read(field.start, field.end, true);
+    return end ?? body;
   }
 
   read(0, source.length, false);
