@@ -54,8 +54,15 @@ function editText(
     if (next === null) return { ok: false, reason: `${path}: there is no class to add ${edit.name} to` };
     text = next;
   }
-  for (const header of edits.headers.filter((one) => one.path === path))
-    text = addHeader(text, outlineOf(text), header, eol);
+  for (const header of edits.headers.filter((one) => one.path === path)) {
+    const changed = replaceConstants(text, header.constants, eol);
+    if ("ambiguous" in changed)
+      return {
+        ok: false,
+        reason: `${path}: ${changed.ambiguous} is assigned in several places, so it is not clear which one to replace`,
+      };
+    text = addHeader(changed.text, outlineOf(changed.text), { ...header, constants: changed.fresh }, eol);
+  }
   const outline = outlineOf(text);
   if (wasParsed && !outline.parsed) return { ok: false, reason: `${path}: the file does not parse with the edits` };
   const missing = edits.functions.find(
@@ -77,9 +84,20 @@ function replaceFunction(text: string, definition: Definition, edit: FunctionEdi
   const indent = indentAt(text, definition.span.start);
   return (
     text.slice(0, definition.span.start) +
-    body(edit.source, indent, eol, indentUnit(text)).slice(indent.length) +
+    body(withoutCommentsAbove(edit.source, text.slice(0, definition.span.start)), indent, eol, indentUnit(text)).slice(
+      indent.length,
+    ) +
     text.slice(definition.span.end)
   );
+}
+
+/** Answers often repeat the comment that stands above the function: it stays where it is and is not written twice. */
+function withoutCommentsAbove(source: string, above: string): string {
+  const lines = source.split("\n");
+  const code = lines.findIndex((line) => !line.startsWith("#"));
+  const there = above.split(/\r\n|\r|\n/).slice(0, -1);
+  const same = lines.slice(0, code).every((line, i) => there[there.length - code + i]?.trim() === line.trim());
+  return code > 0 && same ? lines.slice(code).join("\n") : source;
 }
 
 /** At the end of the class, or of the module but before its trailing guard. Null when the class is not there. */
@@ -110,16 +128,55 @@ function addFunction(text: string, outline: Outline, edit: FunctionEdit, eol: st
   return `${text.slice(0, at)}${lead}${eol}${body(edit.source, indent, eol, indentUnit(text))}${eol}${text.slice(at)}`;
 }
 
-/** Imports go below the last import, constants below them; what is there already is not added again. */
+const ASSIGNED = /^\ufeff?([\p{L}_][\p{L}\p{N}_]*)[ \t]*(?::[^=]*)?=(?!=)/u;
+
+/**
+ * A constant that the module assigns once is replaced where it stands: a second assignment above it would have no effect.
+ * `fresh` are those that the module does not assign yet.
+ */
+function replaceConstants(
+  original: string,
+  constants: readonly string[],
+  eol: string,
+): { text: string; fresh: string[] } | { ambiguous: string } {
+  let text = original;
+  const fresh: string[] = [];
+  for (const constant of constants) {
+    const statement = logicalLines(constant)[0];
+    const name = statement && ASSIGNED.exec(statement.text)?.[1];
+    const old = name ? logicalLines(text).filter((line) => ASSIGNED.exec(line.text)?.[1] === name) : [];
+    if (!statement || old.length === 0) {
+      fresh.push(constant);
+      continue;
+    }
+    if (old.length > 1 || old[0]!.text.includes(";")) return { ambiguous: name! };
+    const start = old[0]!.start + (old[0]!.text.startsWith("\ufeff") ? 1 : 0);
+    const next = constant.slice(statement.start).replace(/\r\n?|\n/g, eol);
+    text = text.slice(0, start) + next + text.slice(old[0]!.end);
+  }
+  return { text, fresh };
+}
+
+/**
+ * Imports go below the last import above the first function, constants below them. What the module runs already is not
+ * added again; an import inside a function or under `if TYPE_CHECKING` does not count.
+ */
 function addHeader(text: string, outline: Outline, header: HeaderEdit, eol: string): string {
-  const present = new Set(logicalLines(text).map((line) => line.text.trim()));
+  const present = new Set(
+    logicalLines(text)
+      .filter((line) => line.indent === "")
+      .map((line) => line.text.replace(/^\ufeff/, "").trim()),
+  );
   const fresh = (lines: string[]) =>
     lines.map((line) => line.replace(/\r\n?|\n/g, eol)).filter((line) => !present.has(line.trim()));
   const future = (line: string) => /^from\s+__future__\s/.test(line);
   const imports = fresh(header.imports);
   const constants = fresh(header.constants);
   if (imports.length + constants.length === 0) return text;
-  const top = outline.imports.filter((span) => indentAt(text, span.start) === "" && isLineStart(text, span.start));
+  const firstBody = Math.min(...[...outline.definitions, ...outline.classes].map((one) => one.span.start));
+  const top = outline.imports.filter(
+    (span) => span.start < firstBody && indentAt(text, span.start) === "" && isLineStart(text, span.start),
+  );
   const lastFuture = top.findLast((span) => future(text.slice(span.start, span.end)));
   const start = lastFuture ? afterLine(text, lastFuture.end) : afterDocstring(text, outline);
   const below = top.length > 0 ? afterLine(text, top.at(-1)!.end) : start;

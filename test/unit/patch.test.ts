@@ -114,6 +114,41 @@ describe("splicing", () => {
     );
   });
 
+  it("imports what only a function, a type checker or the end of the file imports so far", async () => {
+    const use = { path: "f.py", name: "f", source: "def f():\n    return X" };
+    const want = { path: "f.py", imports: ["from m import X"], constants: [] };
+    for (const base of [
+      "import os\nif TYPE_CHECKING:\n    from m import X\n\n\ndef f():\n    return 1\n",
+      "import os\n\n\ndef f():\n    return 1\n\n\ndef g():\n    from m import X\n",
+    ])
+      expect(await patched(base, edits([use], [want]))).toContain("import os\nfrom m import X\n");
+    const late = "import os\n\n\ndef f():\n    return 1\n\n\nimport last\n";
+    expect(await patched(late, edits([use], [want]))).toContain("import os\nfrom m import X\n\n\ndef f");
+  });
+
+  it("replaces a constant where it stands, and refuses one that is assigned in several places", async () => {
+    const f = { path: "f.py", name: "f", source: "def f():\n    return LIMIT" };
+    const change = edits([f], [{ path: "f.py", imports: [], constants: ["# More.\nLIMIT = (\n    5\n)"] }]);
+    expect(
+      await patched("import os\r\n\r\nLIMIT: int = [\r\n  3]\r\nOTHER = 1\r\n\r\ndef f():\r\n    return 1\r\n", change),
+    ).toBe("import os\r\n\r\nLIMIT = (\r\n    5\r\n)\r\nOTHER = 1\r\n\r\ndef f():\r\n    return LIMIT\r\n");
+    for (const base of ["LIMIT = 1\nLIMIT = 2\n\ndef f(): pass\n", "LIMIT = 1; A = 2\n\ndef f(): pass\n"]) {
+      const result = await apply(base, change);
+      expect(result.ok ? "ok" : result.reason).toContain("LIMIT is assigned in several places");
+    }
+  });
+
+  it("does not write twice the comment above a function", async () => {
+    const before = "class A:\n    # one\n    # two\n    def f(self):\n        return 1\n";
+    const source = (comments: string) => `${comments}def f(self):\n    return 2`;
+    const change = (comments: string) => edits([{ path: "f.py", name: "A.f", source: source(comments) }]);
+    const once = before.replace("return 1", "return 2");
+    expect(await patched(before, change("# one\n# two\n"))).toBe(once);
+    expect(await patched(before, change("# two\n"))).toBe(once);
+    expect(await patched(before, change(""))).toBe(once);
+    expect(await patched(before, change("# three\n"))).toBe(once.replace("    def", "    # three\n    def"));
+  });
+
   it("refuses what is ambiguous, does not parse, has no class, or is no text", async () => {
     const twice = "if x:\n    def f(): pass\nelse:\n    def f(): pass\n";
     const reasons = await Promise.all([
