@@ -165,6 +165,68 @@ describe("openai", () => {
     silent.close();
   });
 
+  it.each([
+    ["content_filter", { delta: { content: "ab" }, finish_reason: "content_filter" }, "ab"],
+    ["length", { delta: { content: "ab" }, finish_reason: "length" }, "ab"],
+    ["refusal", { delta: { refusal: "no" }, finish_reason: "stop" }, "no"],
+    ["stop", { delta: { content: "" }, finish_reason: "stop" }, ""],
+  ])("hands on how an answer ended: %s", async (finishReason, change, expected) => {
+    post(7).reply(200, `${chunk(change)}data: [DONE]\n\n`, sse);
+    const [sample] = await one();
+    expect(text(sample)).toBe(expected);
+    expect(sample?.facts).toMatchObject({ finishReason, promptTokens: null, costUsd: null });
+  });
+
+  it("turns log-probabilities into self-certainty, and says from how many", async () => {
+    const token = (p: number) => ({ token: "a", logprob: Math.log(p), bytes: null });
+    const logprobs = { content: [{ ...token(0.9), top_logprobs: [token(0.9), token(0.1)] }], refusal: null };
+    post(7).reply(200, `${chunk({ delta: { content: "a" }, logprobs, finish_reason: "stop" })}data: [DONE]\n\n`, sse);
+    expect((await one())[0]?.facts?.selfCertainty).toEqual({ value: expect.closeTo(0.5108, 4), topK: 2 });
+  });
+
+  it("keeps what the budget paid for, and samples no more", async () => {
+    // One call reserves $0.0002007 and costs $0.002: the first leaves too little for the rest.
+    post(7).reply(200, answer("paid"), sse);
+    const generator = createOpenAIGenerator(options({ budgetUsd: 0.0003 }));
+    const all = await collect(generator, { n: 3 });
+    expect(all.map(text)).toEqual(["paid", "failed BUDGET_SPENT", "failed BUDGET_SPENT"]);
+  });
+
+  it("waits for what is reserved to come back before it says that the budget is spent", async () => {
+    const cheap = answer("cheap").replace('"completion_tokens":500', '"completion_tokens":1').replace("1000", "1");
+    post(7).reply(200, cheap, sse);
+    post(8).reply(200, cheap, sse);
+    const all = await collect(createOpenAIGenerator(options({ budgetUsd: 0.0003 })));
+    expect(all.map(text)).toEqual(["cheap", "cheap"]);
+  });
+
+  it("ends the requests in flight when nobody listens any more", async () => {
+    const closed: Promise<unknown>[] = [];
+    const server = createServer((request, response) => {
+      closed.push(new Promise((resolve) => response.on("close", () => resolve(response.writableFinished))));
+      let sent = "";
+      request.on("data", (part) => {
+        sent += part;
+      });
+      request.on("end", () => {
+        response.writeHead(200, sse);
+        // Index 0 is answered, index 1 never ends by itself.
+        if (sent.includes('"seed":7')) response.end(answer("first"));
+        else response.write(chunk({ delta: { content: "a" } }));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const generator = createOpenAIGenerator(options({ baseUrl: `http://127.0.0.1:${port}/v1`, idleMs: 30_000 }));
+    for await (const sample of generator.sample(request)) {
+      expect(sample.index).toBe(0);
+      break;
+    }
+    expect(await Promise.all(closed)).toEqual(expect.arrayContaining([true]));
+    server.closeAllConnections();
+    server.close();
+  });
+
   it("stops before a call that the budget may not cover, and says so", async () => {
     const [failed] = await one({ budgetUsd: 0.0001 });
     expect(text(failed)).toBe("failed BUDGET_SPENT");

@@ -47,34 +47,44 @@ export function createOpenAIGenerator(options: OpenAIOptions): Generator {
       const running = new Map<number, Promise<Outcome>>();
       const budget = { left: options.budgetUsd };
       const most = worstCase(request, options.price);
-      while (wanted.length > 0 || running.size > 0) {
-        while (wanted.length > 0 && running.size < PARALLEL) {
-          const index = wanted.shift()!;
-          if (most > budget.left) {
-            yield {
+      // Who stops listening stops paying: requests in flight end with the loop.
+      const left = new AbortController();
+      const stop = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
+      try {
+        while (wanted.length > 0 || running.size > 0) {
+          while (wanted.length > 0 && running.size < PARALLEL) {
+            // What runs may cost less than is reserved for it: only with nothing in flight is too little left for good.
+            if (most > budget.left && running.size > 0) break;
+            const index = wanted.shift()!;
+            if (most > budget.left) {
+              yield {
+                index,
+                error: {
+                  code: "BUDGET_SPENT",
+                  message: `the next candidate may cost $${most.toFixed(4)}, $${Math.max(0, budget.left).toFixed(4)} are left`,
+                },
+                facts: null,
+              };
+              continue;
+            }
+            // Reserved before the call and given back when the real cost is known.
+            budget.left -= most;
+            running.set(
               index,
-              error: {
-                code: "BUDGET_SPENT",
-                message: `the next candidate may cost $${most.toFixed(4)}, $${Math.max(0, budget.left).toFixed(4)} are left`,
-              },
-              facts: null,
-            };
-            continue;
+              sampleOne(client, options, offers, request, index, stop).then((outcome) => {
+                budget.left += most - (outcome.facts?.costUsd ?? 0);
+                return outcome;
+              }),
+            );
           }
-          // Reserved before the call and given back when the real cost is known.
-          budget.left -= most;
-          running.set(
-            index,
-            sampleOne(client, options, offers, request, index, signal).then((outcome) => {
-              budget.left += most - (outcome.facts?.costUsd ?? 0);
-              return outcome;
-            }),
-          );
+          if (running.size === 0) continue;
+          const outcome = await Promise.race(running.values());
+          running.delete(outcome.index);
+          yield outcome;
         }
-        if (running.size === 0) continue;
-        const outcome = await Promise.race(running.values());
-        running.delete(outcome.index);
-        yield outcome;
+      } finally {
+        left.abort();
+        for (const outcome of running.values()) outcome.catch(() => undefined);
       }
     },
   };
