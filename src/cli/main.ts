@@ -94,7 +94,12 @@ export async function main(args: string[]): Promise<number> {
 function report(error: unknown, context: CommandContext): number {
   // Help and version end this way too, with exit code 0.
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
-  const text = error instanceof Error ? error.message : String(error);
+  const unnamed = error instanceof CommanderError && error.code === "commander.help";
+  const text = unnamed
+    ? "name a command: funprm --help lists them"
+    : error instanceof Error
+      ? error.message
+      : String(error);
   const line = text.replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
   context.stderr(`funprm: ${line}\n`);
   if (error instanceof CommanderError) return 2;
