@@ -11,6 +11,7 @@ import type { RewardModel } from "../../src/ports.ts";
 import { createFakeRewardModel } from "../fakes/fake-reward-model.ts";
 
 const TINY = fileURLToPath(new URL("../fixtures/models/tiny", import.meta.url));
+const SHIPPED = fileURLToPath(new URL("../../models/funprm-mini", import.meta.url));
 const vectors = (path: string) => JSON.parse(readFileSync(new URL(`../vectors/${path}`, import.meta.url), "utf8"));
 
 const CHAIN = ["def main():\n    return helper(2)", "def helper(n):\n    return n * 2", "def last():\n    return None"];
@@ -18,6 +19,7 @@ const row = (id: string, prompt: string, completions: string[]) => ({ id, prompt
 
 for (const [name, open] of [
   ["onnx adapter", () => openRewardModel(TINY)],
+  ["onnx adapter with the bundle that ships", () => openRewardModel(SHIPPED)],
   ["fake", async () => createFakeRewardModel()],
 ] as const) {
   describe(`RewardModel: ${name}`, () => {
