@@ -41,6 +41,8 @@ export const DEMO = {
   issue: `${ROOT}demo/issue.md`,
   answers: `${ROOT}demo/answers.jsonl`,
   abstainAnswers: `${ROOT}demo/answers-abstain.jsonl`,
+  /** What a person changes in the repository, and the pull request's text. */
+  review: `${ROOT}demo/review`,
 };
 
 const LINK_DAYS = 7;

@@ -24,6 +24,7 @@ import {
 } from "../compose.ts";
 import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { parseRepoConfig } from "../config/repo-config.ts";
+import { STORIES } from "../demo-stories.ts";
 import { FunprmError } from "../domain/errors.ts";
 import { runDemo } from "../run-demo.ts";
 import { addComplianceCommand } from "./commands/compliance.ts";
@@ -128,7 +129,7 @@ export async function main(args: string[]): Promise<number> {
     parseConfig: parseRepoConfig,
     matches: matchesGlob,
   });
-  addDemoCommand(program, context, { run: runDemo });
+  addDemoCommand(program, context, { run: runDemo, stories: STORIES });
   addJobsCommand(program, context, { jobs: openJobs });
   addLinkCommand(program, context, { link: linkFor });
   addDoctorCommand(program, context, { checks: doctorChecks() });

@@ -27,7 +27,19 @@ export type DemoResult = {
   violations: string[];
 };
 
+/**
+ * Another story than the main one, by its name in `--story`. Plays to its end: `text` for a terminal, `json` for `--json`;
+ * `broken` says which promise of the story was not kept, null when all were.
+ */
+export type Story = (options: {
+  verbose: boolean;
+  progress: (text: string) => void;
+  /** Called with what to show while everything still stands; null where nobody looks. */
+  hold: ((text: string) => Promise<void>) | null;
+}) => Promise<{ text: string; json: object; broken: string | null }>;
+
 export type DemoDependencies = {
+  stories: Readonly<Record<string, Story>>;
   /** Runs the demo to its end; `hold` waits until the person is done looking. */
   run(options: {
     abstain: boolean;
@@ -48,20 +60,50 @@ export function addDemoCommand(program: Command, context: CommandContext, depend
     .option("--json", "print the result as JSON")
     .option("--abstain", "an issue that the app rightly leaves alone")
     .option("--worker", "start a gpu-worker on this machine and let it score")
+    .option(
+      "--story <name>",
+      `another story than label to pull request: ${Object.keys(dependencies.stories).join(", ")}`,
+    )
     .option("--verbose", "show the app's log")
-    .action(async (options: { json?: boolean; abstain?: boolean; worker?: boolean; verbose?: boolean }) => {
+    .action(async (options: DemoOptions) => {
       const stay = context.isTerminal && !options.json;
+      if (options.story !== undefined) return tell(options, context, dependencies.stories);
       const result = await dependencies.run({
         abstain: options.abstain === true,
         verbose: options.verbose === true,
         worker: options.worker === true,
         progress: (text) => context.stderr(`demo: ${text}\n`),
-        hold: stay ? (shown) => hold(shown, context) : null,
+        hold: stay
+          ? (shown) => hold(`${textOf(shown)}Open ${shown.pageUrl}\nRun record ${shown.runUrl}\n`, context)
+          : null,
       });
       if (options.json) context.stdout(`${JSON.stringify(jsonOf(result))}\n`);
       else if (!stay) context.stdout(textOf(result));
       check(result, options.abstain === true);
     });
+}
+
+type DemoOptions = { json?: boolean; abstain?: boolean; worker?: boolean; verbose?: boolean; story?: string };
+
+async function tell(
+  options: DemoOptions,
+  context: CommandContext,
+  stories: DemoDependencies["stories"],
+): Promise<void> {
+  const story = Object.hasOwn(stories, options.story!) ? stories[options.story!] : undefined;
+  if (story === undefined)
+    throw new FunprmError("BAD_USAGE", `--story ${options.story}: there is ${Object.keys(stories).join(", ")}`);
+  if (options.abstain || options.worker)
+    throw new FunprmError("BAD_USAGE", "--abstain and --worker belong to the main story: leave --story out");
+  const stay = context.isTerminal && !options.json;
+  const told = await story({
+    verbose: options.verbose === true,
+    progress: (text) => context.stderr(`demo: ${text}\n`),
+    hold: stay ? (text) => hold(text, context) : null,
+  });
+  if (options.json) context.stdout(`${JSON.stringify(told.json)}\n`);
+  else if (!stay) context.stdout(told.text);
+  if (told.broken !== null) throw new FunprmError("INTERRUPTED", `the demo did not keep its promise: ${told.broken}`);
 }
 
 /** Ends with an error unless the promise of contracts.md was kept. */
@@ -153,7 +195,7 @@ function textOf(result: DemoResult): string {
   return `${lines.join("\n")}\n`;
 }
 
-async function hold(result: DemoResult, context: CommandContext): Promise<void> {
-  context.stdout(`${textOf(result)}Open ${result.pageUrl}\nRun record ${result.runUrl}\nCtrl-C ends the demo.\n`);
+async function hold(text: string, context: CommandContext): Promise<void> {
+  context.stdout(`${text}Ctrl-C ends the demo.\n`);
   await new Promise<void>((resolve) => process.once("SIGINT", () => resolve()));
 }
