@@ -15,6 +15,8 @@ import type {
   SandboxReport,
 } from "./domain/judge.ts";
 import type { ModelInfo, ScoredRow, ScoreRow } from "./domain/model.ts";
+import type { ModelSwitch, ModelVersion } from "./domain/model-version.ts";
+import type { OutcomeEvent } from "./domain/outcome.ts";
 import type { ReviewedFile } from "./domain/review-scope.ts";
 import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
 
@@ -419,6 +421,76 @@ export interface RunStore {
   deleteInstallation(installationId: number): Promise<void>;
   /** Retention: of runs finished before the instant only hashes, states and costs stay. Says how many it cut. */
   expireBefore(instant: Date): Promise<number>;
+}
+
+/**
+ * Where a fact belongs. `pullRequest` null: a fact of the repository (a push, a check of a commit); it is found again with
+ * every pull request that names its commit, in whatever order the two arrive.
+ */
+export type FactPlace = { installationId: number; repositoryId: number; pullRequest: number | null };
+export type PullRequestKey = { installationId: number; repositoryId: number; pullRequest: number };
+
+/** A text that a label speaks of, as a training row holds it (rulings 1). */
+export type LabelledText = {
+  /** `functionId`, and for a stored candidate its run and index. */
+  function: string;
+  candidate: { run: string; index: number } | null;
+  /** `bodyHash` of review-scope.ts. */
+  hash: string;
+  language: Language;
+  prompt: string;
+  completion: string;
+  renderVersion: string;
+};
+
+/**
+ * The log of what became of pull requests, and the texts that its labels speak of. Labels are derived when they are read,
+ * never stored. A fact that comes twice stands once; the order of arrival never decides. A removed actor's facts are refused
+ * from then on (`withoutActor` says which), so that the log is as if they had never been.
+ */
+export interface LearningStore {
+  /** Where a repository with facts is now: upserts by its id. */
+  saveRepository(ref: RepoRef): Promise<void>;
+  repositories(): Promise<RepoRef[]>;
+  /** Says how many of the facts were new or newer. */
+  append(place: FactPlace, events: readonly OutcomeEvent[]): Promise<number>;
+  /** Facts of one pull request, and those of its repository that can speak of it, oldest first. */
+  events(repositoryId: number, pullRequest: number): Promise<OutcomeEvent[]>;
+  /** Pull requests with facts, by repository and number; `since` counts a pull request's newest own fact. */
+  pullRequests(filter?: { installationId?: number; repositoryId?: number; since?: Date }): Promise<PullRequestKey[]>;
+  /** Pull requests of which a fact names the commit. */
+  pullRequestsAt(repositoryId: number, sha: string): Promise<PullRequestKey[]>;
+  /** Upserts by repository, pull request, candidate, function and hash. */
+  saveTexts(place: PullRequestKey, texts: readonly LabelledText[]): Promise<void>;
+  texts(repositoryId: number, pullRequest: number): Promise<LabelledText[]>;
+  /** Their pull requests with texts, and in others' what they pushed or judged. Says how many facts went. */
+  removeActor(actor: string): Promise<number>;
+  removedActors(): Promise<string[]>;
+  /** Facts and texts of an installation, or of one repository of it. */
+  deleteInstallation(installationId: number, repositoryId?: number): Promise<void>;
+  /** Retention: pull requests without a fact since the instant, and older facts of repositories. Says how many facts went. */
+  expireBefore(instant: Date): Promise<number>;
+}
+
+/** What a version says of itself when it is registered; what the store knows of it stays unless told anew. */
+export type NewModelVersion = Omit<ModelVersion, "decision" | "calibrators" | "createdAt"> &
+  Partial<Pick<ModelVersion, "decision" | "calibrators">>;
+
+/**
+ * Versions of the reward model by the hash of their weights (an upsert), and which of them scores: the newest row of an
+ * append-only log of switches, so that one insert switches and another takes it back. Activating a version that is not
+ * registered is `BAD_USAGE` and switches nothing.
+ */
+export interface ModelRegistry {
+  register(version: NewModelVersion): Promise<ModelVersion>;
+  /** Oldest first. */
+  versions(): Promise<ModelVersion[]>;
+  version(sha256: string): Promise<ModelVersion | null>;
+  /** Null while nothing was ever switched. */
+  active(): Promise<ModelVersion | null>;
+  activate(sha256: string, why: { by: string; reason: string }): Promise<void>;
+  /** Newest first. */
+  switches(): Promise<ModelSwitch[]>;
 }
 
 // ---------------------------------------------------------------- Files

@@ -1,7 +1,7 @@
 /**
  * What a pull request's outcome says of each of its functions (grades: product.md 4.9). Every signal is a row of its own with
- * its provenance, and which signal wins is decided when a training set is made: so taking one actor's rows away gives the set
- * which would stand without them (security.md, poisoned labels).
+ * its provenance, and which signal wins is decided when a training set is made: so one actor's facts can be taken away
+ * (`withoutActor`) and the set is as if they had never been (security.md, poisoned labels).
  */
 import { sha256 } from "./ids.ts";
 import { type EventOf, history, type Outcome, type OutcomeEvent, ofKind, outcomeOf } from "./outcome.ts";
@@ -144,11 +144,6 @@ function humanVerdict(events: readonly OutcomeEvent[], id: string): "right" | "w
   for (const event of ofKind(events, "verdict")) if (event.function === id) words.set(event.actor, event.verdict);
   const said = new Set(words.values());
   return said.size === 1 ? [...said][0]! : null;
-}
-
-/** The labels as if `actor` had neither opened a pull request nor reverted or fixed one. */
-export function withoutActor(labels: readonly GradedLabel[], actor: string): GradedLabel[] {
-  return labels.filter((label) => label.actor !== actor && label.author !== actor);
 }
 
 /**

@@ -2,12 +2,18 @@
  * What became of a pull request (product.md 4.9): a pure fold over the events of its life. Events may arrive late, twice and
  * in any order. Unknown is never a negative, pending stays pending.
  */
+import type { Verdict } from "./candidate.ts";
 
 /** How long after the merge a revert or a fix still counts, in milliseconds: 30 days. */
 export const SURVIVAL_WINDOW = 30 * 24 * 3600 * 1000;
 
-/** A function as it stands at one commit. `id` is path#qualified.name, `hash` the hash of its text. */
+/** A function as it stands at one commit. `id` is `functionId`, `hash` the `bodyHash` of review-scope.ts: its text as rendered. */
 export type FunctionAt = { id: string; hash: string };
+
+/** The one name of a function in the log, in labels and in reviews: `src/a.py#Class.method`. */
+export function functionId(path: string, qualifiedName: string): string {
+  return `${path}#${qualifiedName}`;
+}
 
 /** GitHub's conclusions of check runs, suites and workflow runs; a status maps success, failure|error and pending onto them. */
 export type Conclusion =
@@ -38,6 +44,28 @@ export type DefaultBranchCommit = {
   functions: readonly string[] | null;
 };
 
+/** What running the merged tests on one stored candidate said. */
+export type JudgedCandidate = {
+  /** Id of the stored run, and the candidate's index in it. */
+  run: string;
+  candidate: number;
+  /** `merge`: with the tests of the merged head. `shadow`: the runner-up, with the tests of base, when the run ended. */
+  occasion: "merge" | "shadow";
+  /** Commit whose tests judged it. */
+  sha: string;
+  verdict: Verdict;
+  /** 1 passes what the merged head passes, 0 does not; null: no label, `reason` says why. */
+  label: 0 | 1 | null;
+  reason: string;
+  /** Of the sandbox that ran it (security.md section 3), and how far its word is to be believed. */
+  tier: number;
+  attested: "in-process";
+  logSha256: string;
+  /** The functions it writes, in chain order. */
+  functions: readonly FunctionAt[];
+  results: readonly TestResult[];
+};
+
 type EventBody =
   /** `actor` opened it; for a pull request of the app, the person who asked for it. */
   | { kind: "opened"; number: number; head: string; base: string; defaultBranch: string }
@@ -62,7 +90,10 @@ type EventBody =
   | { kind: "verdict"; function: string; verdict: "right" | "wrong" }
   | { kind: "pushed"; branch: string; commits: readonly DefaultBranchCommit[] }
   | { kind: "default_branch_renamed"; from: string; to: string }
-  | { kind: "fork_deleted" };
+  | { kind: "fork_deleted" }
+  /** The pull request closes the issue of a stored run; `by` says how it was found. */
+  | { kind: "linked"; run: string; issue: number; by: "run" | "trailer" | "marker" | "closes" }
+  | ({ kind: "judged" } & JudgedCandidate);
 
 /** `id` names the fact, not its delivery: a redelivery has the same. `at` is milliseconds since 1970, `actor` a login. */
 export type OutcomeEvent = { id: string; at: number; actor: string } & EventBody;
@@ -155,6 +186,44 @@ export function history(delivered: readonly OutcomeEvent[], now: number): Outcom
 
 export function ofKind<K extends OutcomeEvent["kind"]>(events: readonly OutcomeEvent[], kind: K): EventOf<K>[] {
   return events.filter((event): event is EventOf<K> => event.kind === kind);
+}
+
+/** Commits that a fact speaks of: a check or test run of one of them speaks of the same pull request. */
+export function commitsNamed(event: OutcomeEvent): string[] {
+  switch (event.kind) {
+    case "opened":
+    case "head_moved":
+      return [event.head, event.base];
+    case "changes":
+      return [event.head];
+    case "merged":
+      return [event.head, ...(event.testMerge === null ? [] : [event.testMerge]), ...event.final];
+    case "queued":
+    case "dequeued":
+    case "check":
+    case "tests":
+    case "judged":
+      return [event.sha];
+    default:
+      return [];
+  }
+}
+
+/** Whom GitHub shows where an account is gone. */
+const NOBODY = "ghost";
+/** Facts that say what `actor` thinks of code; the others only say that something took place. */
+const OPINIONS: ReadonlySet<OutcomeEvent["kind"]> = new Set(["pushed", "verdict", "thread_resolved"]);
+
+/**
+ * One pull request's facts as if `actor` had neither opened it nor pushed, reverted or judged anything: what is left names
+ * them nowhere. Empty when they opened it. Logins are compared without case.
+ */
+export function withoutActor(events: readonly OutcomeEvent[], actor: string): OutcomeEvent[] {
+  const isTheirs = (event: OutcomeEvent) => event.actor.toLowerCase() === actor.toLowerCase();
+  if (events.some((event) => event.kind === "opened" && isTheirs(event))) return [];
+  return events.flatMap((event) =>
+    !isTheirs(event) ? [event] : OPINIONS.has(event.kind) ? [] : [{ ...event, actor: NOBODY }],
+  );
 }
 
 function lastOf<K extends OutcomeEvent["kind"]>(events: readonly OutcomeEvent[], kind: K): EventOf<K> | null {

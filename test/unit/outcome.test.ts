@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decided, type Grade, gradedLabels, trainable, withoutActor } from "../../src/domain/graded-label.ts";
+import { decided, type Grade, gradedLabels, trainable } from "../../src/domain/graded-label.ts";
 import {
   type Conclusion,
   type DefaultBranchCommit,
@@ -8,6 +8,7 @@ import {
   outcomeOf,
   SURVIVAL_WINDOW,
   type TestResult,
+  withoutActor,
 } from "../../src/domain/outcome.ts";
 import { findingPrecision, PRECISION_WINDOW } from "../../src/domain/precision.ts";
 import { seeded } from "../../src/evaluation/statistics.ts";
@@ -426,15 +427,11 @@ describe("training labels", () => {
     repository: fc.integer({ min: 1, max: 6 }),
   });
   type Story = { author: string; reverter: string | null; events: readonly OutcomeEvent[]; repository: number };
-  const labelsOf = ({ author, reverter, events, repository }: Story) =>
-    gradedLabels(
-      repository,
-      [
-        ...events.map((event) => (event.kind === "opened" ? { ...event, actor: author } : event)),
-        ...(reverter === null ? [] : [push(12, { message: reverting(FINAL) }, reverter)]),
-      ],
-      NOW,
-    );
+  const eventsOf = ({ author, reverter, events }: Story): OutcomeEvent[] => [
+    ...events.map((event) => (event.kind === "opened" ? { ...event, actor: author } : event)),
+    ...(reverter === null ? [] : [push(12, { message: reverting(FINAL) }, reverter)]),
+  ];
+  const labelsOf = (story: Story) => gradedLabels(story.repository, eventsOf(story), NOW);
 
   test("removing an actor equals the actor never having opened, reverted or fixed anything", () => {
     fc.assert(
@@ -442,7 +439,7 @@ describe("training labels", () => {
         const never = stories
           .filter((one) => one.author !== "eve")
           .map((one) => (one.reverter === "eve" ? { ...one, reverter: null } : one));
-        const kept = withoutActor(stories.flatMap(labelsOf), "eve");
+        const kept = stories.flatMap((one) => gradedLabels(one.repository, withoutActor(eventsOf(one), "Eve"), NOW));
         expect(trainable(kept, cap)).toEqual(trainable(never.flatMap(labelsOf), cap));
       }),
       { numRuns: 300 },
