@@ -36,6 +36,16 @@ export const EXAMPLE_EQUALITY: CompareRule = {
 /** More than these say nothing new and cost time. */
 const MOST = 20;
 const LONGEST_LINE = 4_000;
+/** `Sample Input 12:` with its marks; longer lines are no heading. */
+const LONGEST_HEAD = 80;
+/**
+ * Characters that are read for each character of a line. Calls inside calls are read once for each that holds them: an issue
+ * with thousands of open brackets would be read thousands of times.
+ */
+const READINGS = 16;
+
+/** Characters of a text that may still be read; null in place of a result is the answer when none is left. */
+type Budget = { left: number };
 
 /** `entries`: the names that count as called (the entry point, the functions a signature of which the text shows); null for any. */
 export function extractExamples(text: string, entries: ReadonlySet<string> | null): Examples {
@@ -45,7 +55,8 @@ export function extractExamples(text: string, entries: ReadonlySet<string> | nul
   // Of a class, what an earlier statement did to the object matters.
   const ofClass = /^class\s+\w/m.test(text);
   doctests(lines, entries, ofClass, found, inDoctest);
-  found.scripts = found.scripts.flatMap((one) => withObjects(one, text));
+  const known = new Set([...text.matchAll(/\b(?:import|def|as)\s+(\w+)/g)].map((match) => match[1]!));
+  found.scripts = found.scripts.slice(0, MOST).flatMap((one) => withObjects(one, text, known));
   lines.forEach((line, index) => {
     if (inDoctest.has(index) || line.length > LONGEST_LINE) return;
     found.calls.push(...equations(line, index + 1, entries));
@@ -63,7 +74,6 @@ export function extractExamples(text: string, entries: ReadonlySet<string> | nul
       return true;
     })
     .slice(0, MOST);
-  found.scripts = found.scripts.slice(0, MOST);
   found.stdin = found.stdin.slice(0, MOST);
   return found;
 }
@@ -85,16 +95,16 @@ function doctests(
     const first = at;
     const block: { statement: string; output: string[] }[] = [];
     // A blank line or the end of the docstring closes the group.
-    while (at < lines.length && lines[at]!.trim() !== "" && !/^\s*(?:"""|''')\s*$/.test(lines[at]!)) {
+    while (at < lines.length && lines[at]!.trim() !== "" && withoutClosing(lines[at]!) !== "") {
       const line = lines[at]!;
       used.add(at);
       const statement = /^\s*>>>\s?(.*)$/.exec(line);
       const more = /^\s*\.\.\.\s?(.*)$/.exec(line);
       if (statement) block.push({ statement: statement[1]!, output: [] });
       else if (more && block.at(-1)!.output.length === 0) block.at(-1)!.statement += `\n${more[1]}`;
-      else block.at(-1)!.output.push(line.trim().replace(/\s*(?:"""|''')$/, ""));
+      else block.at(-1)!.output.push(withoutClosing(line));
       at += 1;
-      if (/(?:"""|''')\s*$/.test(line)) break;
+      if (withoutClosing(line) !== line.trim()) break;
     }
     const shown = lines.slice(first, at).join("\n");
     const single = block.map(({ statement, output }) => ({
@@ -124,6 +134,12 @@ function doctests(
   }
 }
 
+/** A line's text without the quotes that end a docstring. */
+function withoutClosing(line: string): string {
+  const text = line.trim();
+  return text.endsWith('"""') || text.endsWith("'''") ? text.slice(0, -3).trimEnd() : text;
+}
+
 /** Statements as they stand; an expression with a literal output becomes an assert. Null when nothing is asserted. */
 function scriptOf(block: readonly { statement: string; output: string[] }[]): string | null {
   const source: string[] = [];
@@ -149,17 +165,16 @@ function scriptOf(block: readonly { statement: string; output: string[] }[]): st
  * Doctests of a class often leave out `system = System()`. Where the text shows one class whose constructor takes nothing the
  * object is made; a script that uses any other name that nobody made would fail for everyone, and is left out.
  */
-function withObjects(script: ScriptExample, text: string): ScriptExample[] {
+function withObjects(script: ScriptExample, text: string, known: ReadonlySet<string>): ScriptExample[] {
   const objects = new Set([...script.source.matchAll(/(?<![\w.'"])([a-z_]\w*)\.[A-Za-z_]/g)].map((match) => match[1]!));
-  const unknown = [...objects].filter(
-    (name) =>
-      !new RegExp(`^\\s*(?:for\\s+)?${name}\\b\\s*(?:=[^=]|in\\b|,)`, "m").test(script.source) &&
-      !new RegExp(`\\b(?:import|def|as)\\s+${name}\\b`).test(text),
+  const made = new Set(
+    [...script.source.matchAll(/^[ \t]*(?:for[ \t]+)?(\w+)\b[ \t]*(?:=[^=]|in\b|,)/gm)].map((match) => match[1]!),
   );
+  const unknown = [...objects].filter((name) => !made.has(name) && !known.has(name));
   if (unknown.length === 0) return [script];
   const classes = [...text.matchAll(/^class\s+(\w+)/gm)].map((match) => match[1]!);
-  const made = /\bdef\s+__init__\s*\(\s*self\s*\)/.test(text) || !/\bdef\s+__init__\b/.test(text);
-  if (classes.length !== 1 || !made || unknown.length !== 1) return [];
+  const plain = /\bdef\s+__init__\s*\(\s*self\s*\)/.test(text) || !/\bdef\s+__init__\b/.test(text);
+  if (classes.length !== 1 || !plain || unknown.length !== 1) return [];
   return [{ ...script, source: `${unknown[0]} = ${classes[0]}()\n${script.source}` }];
 }
 
@@ -171,16 +186,18 @@ const RELATION =
 /** `f(literals) RELATION literal` anywhere in a line. */
 function equations(line: string, number: number, entries: ReadonlySet<string> | null): CallExample[] {
   const found: CallExample[] = [];
+  const budget: Budget = { left: READINGS * line.length };
   for (const match of line.matchAll(/(?<![\p{L}\p{N}_.])[\p{L}_][\p{L}\p{N}_.]*\(/gu)) {
-    const end = closing(line, match.index + match[0].length - 1);
+    const end = closing(line, match.index + match[0].length - 1, budget);
     if (end === null) continue;
+    budget.left -= end - match.index;
     const call = callOf(line.slice(match.index, end), entries);
     if (call === null) continue;
     // Marks of Markdown around the call or the value say nothing.
     const rest = line.slice(end).replace(/^[`*]+/, "");
     const relation = RELATION.exec(rest);
     if (relation === null) continue;
-    const value = leadingLiteral(rest.slice(relation[0].length).replace(/^[`*]+/, ""));
+    const value = leadingLiteral(rest.slice(relation[0].length).replace(/^[`*]+/, ""), budget);
     if (value === undefined) continue;
     const form = relation[0].trim() === "==" ? "equation" : "arrow";
     found.push({ form, entry: call.entry, case: { ...call.inputs, expected: value }, text: line.trim(), line: number });
@@ -243,19 +260,26 @@ export type TracebackExample = {
   line: number;
 };
 
+/** Lines between a traceback's first and its error. */
+const LONGEST_TRACEBACK = 60;
+
 /** The call stands behind the prompt above, or as the outermost source line of the traceback itself. */
 export function extractTracebacks(text: string, entries: ReadonlySet<string>): TracebackExample[] {
   const lines = text.replaceAll("\r\n", "\n").split("\n");
   return lines
     .flatMap((line, index): TracebackExample[] => {
       if (!/^\s*Traceback \(most recent call last\):\s*$/.test(line)) return [];
-      const length = lines.slice(index + 1).findIndex((next) => /^\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?::.*)?$/.test(next));
-      if (length < 0 || length > 60) return [];
+      const length = lines
+        .slice(index + 1, index + 2 + LONGEST_TRACEBACK)
+        .findIndex((next) => /^\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?::.*)?$/.test(next));
+      if (length < 0) return [];
       const last = lines[index + 1 + length]!.trim();
       const error = /^(?:\w+\.)*(\w+)/.exec(last)![1]!;
       const above = /^\s*>>>\s?(.*)$/.exec(lines[index - 1] ?? "")?.[1];
-      const outermost = lines.findIndex((next, at) => at > index && /, in <module>\s*$/.test(next));
-      const source = above ?? (outermost > 0 && outermost < index + length ? lines[outermost + 1] : undefined);
+      const outermost = lines
+        .slice(index + 1, index + length)
+        .findIndex((next) => next.trimEnd().endsWith(", in <module>"));
+      const source = above ?? (outermost >= 0 ? lines[index + outermost + 2] : undefined);
       if (source === undefined || source.length > LONGEST_LINE) return [];
       const whole = source.trim().replace(/^(?:\w+\s*=(?!=)|print(?=\())\s*/, "");
       // Only a call by itself; `print(f(1))` is one in brackets.
@@ -277,16 +301,20 @@ const BLOCK_END = /^\s*(?:#+\s*|\*\*)?(?:Notes?|Explanation|Constraints?|Hint|Sc
 
 function sampleBlocks(lines: readonly string[]): StdinExample[] {
   const found: StdinExample[] = [];
-  for (let at = 0; at < lines.length; at++) {
-    if (!INPUT_HEAD.test(lines[at]!)) continue;
-    const outputHead = lines.findIndex((line, index) => index > at && OUTPUT_HEAD.test(line));
-    const nextInput = lines.findIndex((line, index) => index > at && INPUT_HEAD.test(line));
-    if (outputHead < 0 || (nextInput >= 0 && nextInput < outputHead)) continue;
+  const heads = lines.flatMap((line, at) => {
+    if (line.length > LONGEST_HEAD) return [];
+    return INPUT_HEAD.test(line) ? [{ at, ofInput: true }] : OUTPUT_HEAD.test(line) ? [{ at, ofInput: false }] : [];
+  });
+  const inputs = new Set(heads.flatMap(({ at, ofInput }) => (ofInput ? [at] : [])));
+  for (const [index, { at, ofInput }] of heads.entries()) {
+    const next = heads[index + 1];
+    if (!ofInput || !next || next.ofInput) continue;
+    const outputHead = next.at;
     let end = outputHead + 1;
     // An output of one block: it ends at the next heading, or at two blank lines.
     while (
       end < lines.length &&
-      !INPUT_HEAD.test(lines[end]!) &&
+      !inputs.has(end) &&
       !BLOCK_END.test(lines[end]!) &&
       !(lines[end]!.trim() === "" && (lines[end + 1] ?? "").trim() === "" && end > outputHead + 2)
     )
@@ -300,7 +328,6 @@ function sampleBlocks(lines: readonly string[]): StdinExample[] {
       text: lines.slice(at, end).join("\n").trim(),
       line: at + 1,
     });
-    at = end - 1;
   }
   return found;
 }
@@ -371,12 +398,12 @@ function literalOf(text: string): JsonValue | undefined {
 }
 
 /** The literal that a text begins with, prose behind it or not. */
-function leadingLiteral(text: string): JsonValue | undefined {
+function leadingLiteral(text: string, budget: Budget): JsonValue | undefined {
   const start = text.length - text.trimStart().length;
   const first = text[start];
   if (first === undefined) return undefined;
   let end: number | null;
-  if ("[({".includes(first)) end = closing(text, start);
+  if ("[({".includes(first)) end = closing(text, start, budget);
   else if (first === '"' || first === "'") end = stringEnd(text, start);
   else end = start + (/^[-+]?[\w.]*\w(?:\([^()]*\))?/.exec(text.slice(start))?.[0].length ?? 0);
   if (end === null || end <= start) return undefined;
@@ -389,12 +416,14 @@ function leadingLiteral(text: string): JsonValue | undefined {
 }
 
 /** Offset behind the bracket that closes the one at `start`; null when none does. Strings are respected. */
-function closing(text: string, start: number): number | null {
+function closing(text: string, start: number, budget: Budget): number | null {
   const open: string[] = [];
   for (let at = start; at < text.length; at++) {
+    if (--budget.left < 0) return null;
     const char = text[at]!;
     if (char === '"' || char === "'") {
       const end = stringEnd(text, at);
+      budget.left -= (end ?? text.length) - at;
       if (end === null) return null;
       at = end - 1;
     } else if ("([{".includes(char)) open.push(char);

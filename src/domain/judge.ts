@@ -72,9 +72,9 @@ export type JudgeVerdict = {
   detail: string | null;
 };
 
-/** One encoded output per case, or the class of the error that was raised. */
+/** One encoded output per case, or the class of the error that was raised; `contended` as in `JudgeVerdict`. */
 export type JudgeOutputs = {
-  outputs: ({ value: string } | { error: string; verdict: Verdict })[];
+  outputs: ({ value: string } | { error: string; verdict: Verdict; contended?: true })[];
   tier: number;
 };
 

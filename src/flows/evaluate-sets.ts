@@ -259,8 +259,11 @@ async function evidenceOf(
     sha256(JSON.stringify([EVIDENCE_VERSION, judge.sandbox.tier, text, withFormImports(text.io, code)]));
   const missing = [...new Set(candidates.map(({ code }) => code))].filter((code) => !evidence.get(keyOf(code)));
   const gathered = await gatherEvidence({ judge, syntax }, text, missing, { slots: options.slots }, signal);
-  for (const [at, code] of missing.entries()) evidence.put(keyOf(code), gathered[at]!);
-  return new Map(candidates.map(({ id, code }) => [id, evidence.get(keyOf(code))!]));
+  for (const [at, code] of missing.entries()) {
+    const { settled, ...found } = gathered[at]!;
+    if (settled) evidence.put(keyOf(code), found);
+  }
+  return new Map(candidates.map(({ id, code }) => [id, evidence.get(keyOf(code)) ?? NO_EVIDENCE]));
 }
 
 function poolFrom(

@@ -9,8 +9,8 @@ import type { JudgeOptions, JudgeOutputs } from "../domain/judge.ts";
 import { decodeValue, parseExactJson, sameOutput, sameValue } from "../domain/judge-values.ts";
 import type { Judge, Syntax } from "../ports.ts";
 
-/** Version of extraction and generation: part of every key under which evidence is kept. */
-export const EVIDENCE_VERSION = 1;
+/** Version of extraction, generation and comparison: part of every key under which evidence is kept. */
+export const EVIDENCE_VERSION = 2;
 /** First character of an output that is none. */
 const FAILED = "!";
 
@@ -26,6 +26,9 @@ export type Evidence = {
   examples: { passed: number; total: number } | null;
   outputs: string[] | null;
 };
+
+/** `settled`: false where the machine failed twice (INFRA), which says nothing of the program and is not to be kept. */
+export type Gathered = Evidence & { settled: boolean };
 
 export const NO_EVIDENCE: Evidence = { examples: null, outputs: null };
 
@@ -45,18 +48,21 @@ export function withFormImports(io: "call" | "stdin", program: string): string {
   return leetcode ? `${LEETCODE_IMPORTS}${program}` : program;
 }
 
-/** Evidence for each program, in order. Programs with equal text are run once. */
+/**
+ * Evidence for each program, in order. Programs with equal text are run once; where the machine failed, or load could explain
+ * a time-out, once more with nothing beside it.
+ */
 export async function gatherEvidence(
   ports: { judge: Judge; syntax: Syntax },
   problem: ProblemText,
   programs: readonly string[],
   options: JudgeOptions & { slots: number },
   signal?: AbortSignal,
-): Promise<Evidence[]> {
+): Promise<Gathered[]> {
   const plan = planOf(problem, ports.syntax);
-  if (plan === null) return programs.map(() => NO_EVIDENCE);
+  if (plan === null) return programs.map(() => ({ ...NO_EVIDENCE, settled: true }));
   const distinct = [...new Set(programs)];
-  const found = new Map<string, Evidence>();
+  const found = new Map<string, Doubtful>();
   let next = 0;
   const work = async () => {
     for (let at = next++; at < distinct.length; at = next++) {
@@ -65,8 +71,16 @@ export async function gatherEvidence(
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, options.slots) }, work));
-  return programs.map((code) => found.get(code)!);
+  for (const [code, { failed, contended }] of found)
+    if (failed || contended) found.set(code, await evidenceOf(ports, problem, plan, code, options, signal));
+  return programs.map((code) => {
+    const { evidence, failed } = found.get(code)!;
+    return { ...(failed ? NO_EVIDENCE : evidence), settled: !failed };
+  });
 }
+
+/** `failed`: the machine, not the program. `contended`: a time-out that load could explain. */
+type Doubtful = { evidence: Evidence; failed: boolean; contended: boolean };
 
 type Plan = { examples: Examples; signature: string | null };
 
@@ -79,9 +93,7 @@ function planOf(problem: ProblemText, syntax: Syntax): Plan | null {
   if (problem.io === "stdin") return examples.stdin.length === 0 ? null : { examples, signature: null };
   const signature =
     outline?.definitions.find((one) => problem.entryPoint === null || one.simpleName === problem.entryPoint)
-      ?.signature ??
-    /def\s+\w+\s*\([^)]*\)/.exec(problem.prompt)?.[0] ??
-    null;
+      ?.signature ?? shownHeader(problem.prompt);
   const calls = ofOneFunction(examples.calls, problem.entryPoint);
   const plan = { examples: { ...examples, calls, stdin: [] }, signature };
   const inputs = generateInputs(
@@ -90,6 +102,13 @@ function planOf(problem: ProblemText, syntax: Syntax): Plan | null {
     problem.prompt,
   );
   return inputs.length === 0 && examples.scripts.length === 0 ? null : plan;
+}
+
+/** The first `def name(…)` of a text that is no Python as a whole. */
+function shownHeader(text: string): string | null {
+  const start = /\bdef\s+\w+\s*\(/.exec(text);
+  const end = start === null ? -1 : text.indexOf(")", start.index);
+  return end < 0 ? null : text.slice(start!.index, end + 1);
 }
 
 /** Examples of the function that is asked for, else of the first that has one: those of its helpers say nothing of it. */
@@ -107,7 +126,7 @@ async function evidenceOf(
   program: string,
   options: JudgeOptions,
   signal: AbortSignal | undefined,
-): Promise<Evidence> {
+): Promise<Doubtful> {
   const whole = withFormImports(problem.io, program);
   const candidate = {
     code: problem.preamble === "" ? whole : `${problem.preamble}\n${whole}`,
@@ -125,22 +144,26 @@ async function evidenceOf(
       const output = outputs[k]!;
       return "value" in output && sameOutput(one.expected, output.value);
     }).length;
-    return { examples: { passed, total: cases.length }, outputs: outputs.map(outputText) };
+    return {
+      evidence: { examples: { passed, total: cases.length }, outputs: outputs.map(outputText) },
+      ...doubtOf(outputs),
+    };
   }
   const calls = plan.examples.calls.map((one) => one.case);
   const inputs = generateInputs(calls, plan.signature, problem.prompt);
   const entry = entryOf(syntax.outline(program, "python"), problem.entryPoint, plan.examples);
   let [passed, total] = [0, calls.length];
   let texts: string[] | null = null;
-  if (inputs.length > 0) {
-    texts =
-      entry === null
-        ? inputs.map(() => `${FAILED}missing`)
-        : (await judge.run({ io: "call", entry_point: entry, cases: inputs }, candidate, options, signal)).outputs.map(
-            outputText,
-          );
-    passed = calls.filter((one, k) => texts![k] !== undefined && equalsOutput(one.expected, texts![k]!)).length;
+  let doubt = doubtOf([]);
+  if (inputs.length > 0 && entry === null) texts = inputs.map(() => `${FAILED}missing`);
+  else if (inputs.length > 0) {
+    const call = { io: "call" as const, entry_point: entry!, cases: inputs };
+    const { outputs } = await judge.run(call, candidate, options, signal);
+    doubt = doubtOf(outputs);
+    texts = outputs.map(outputText);
   }
+  if (texts !== null)
+    passed = calls.filter((one, k) => texts![k] !== undefined && equalsOutput(one.expected, texts![k]!)).length;
   if (plan.examples.scripts.length > 0) {
     const scripts = plan.examples.scripts.map(({ source }) => source);
     const verdict = await judge.judge(
@@ -149,10 +172,21 @@ async function evidenceOf(
       options,
       signal,
     );
+    doubt = {
+      failed: doubt.failed || verdict.verdict === "INFRA",
+      contended: doubt.contended || verdict.contended,
+    };
     passed += verdict.cases.filter((one) => one.verdict === "PASS").length;
     total += scripts.length;
   }
-  return { examples: total === 0 ? null : { passed, total }, outputs: texts };
+  return { evidence: { examples: total === 0 ? null : { passed, total }, outputs: texts }, ...doubt };
+}
+
+function doubtOf(outputs: JudgeOutputs["outputs"]): Pick<Doubtful, "failed" | "contended"> {
+  return {
+    failed: outputs.some((one) => "error" in one && one.verdict === "INFRA"),
+    contended: outputs.some((one) => "error" in one && one.contended === true),
+  };
 }
 
 /** What was printed may begin with the mark of a failure: a blank before it keeps the two apart. */

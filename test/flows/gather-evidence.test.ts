@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSandboxJudge } from "../../src/adapters/sandbox/sandbox-judge.ts";
 import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
 import { gatherEvidence, type ProblemText } from "../../src/flows/gather-evidence.ts";
-import type { Syntax } from "../../src/ports.ts";
+import type { Judge, Syntax } from "../../src/ports.ts";
 
 let judge: Awaited<ReturnType<typeof createSandboxJudge>>;
 let syntax: Syntax;
@@ -83,4 +83,24 @@ test("what a program prints is its output, also where it begins with the mark of
     { passed: 0, total: 1 },
   ]);
   expect(gathered.map((one) => one.outputs![0]!.startsWith("!"))).toEqual([false, false, true]);
+});
+
+test("where the machine failed the program is run once more, alone; what failed twice says nothing and is not kept", async () => {
+  const asked: string[] = [];
+  const broken = (failures: number): Pick<Judge, "run"> => ({
+    run: async (inputs, candidate) => {
+      asked.push(candidate.code);
+      if (asked.length <= failures) return { outputs: [{ error: "INFRA", verdict: "INFRA" }], tier: 1 };
+      return judge.run(inputs, candidate);
+    },
+  });
+  const gather = async (failures: number) => {
+    asked.length = 0;
+    const ports = { judge: { ...judge, ...broken(failures) }, syntax };
+    const problem = { prompt: "Sample Input\nhi\n\nSample Output\nhi\n", entryPoint: null, io: "stdin", preamble: "" };
+    return (await gatherEvidence(ports, problem as ProblemText, ["print(input())\n"], { slots: 2 }))[0]!;
+  };
+  expect(await gather(1)).toEqual({ examples: { passed: 1, total: 1 }, outputs: ["hi\n"], settled: true });
+  expect(asked).toHaveLength(2);
+  expect(await gather(2)).toEqual({ examples: null, outputs: null, settled: false });
 });

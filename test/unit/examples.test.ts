@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { extractExamples } from "../../src/domain/examples.ts";
+import { extractExamples, extractTracebacks } from "../../src/domain/examples.ts";
 import { generateInputs } from "../../src/domain/generated-inputs.ts";
 import { examplesModule, issueExamples } from "../../src/domain/issue-examples.ts";
 
@@ -122,17 +122,32 @@ describe("examples in a text", () => {
     expect(extractExamples("Input Format\nA number.\nOutput Format\nA number.", null).stdin).toEqual([]);
   });
 
-  test("any text gives a result, in time that grows with it", () => {
+  test("any text gives a result", () => {
     fc.assert(fc.property(fc.string({ maxLength: 400 }), (text) => void extractExamples(text, null)));
-    const hostile = [
-      "f(".repeat(20_000),
-      "f([".repeat(5_000),
-      ">>> f(1)\n".repeat(5_000),
-      "Sample Input\n".repeat(5_000),
-      "f(1) == ".repeat(5_000),
-      `f('${"\\".repeat(9_000)}`,
-    ];
-    for (const text of hostile) extractExamples(text, null);
+    for (const text of ["f(".repeat(20_000), "f([".repeat(5_000), "f(1) == ".repeat(5_000), `f('${"\\".repeat(9_000)}`])
+      extractExamples(text, null);
+  });
+
+  // Half a megabyte each: work that grows with the square of the text would not end within the test's time.
+  test.each([
+    ["headings of input", "Sample Input\n", ""],
+    ["headings with blanks", `Sample Input${" ".repeat(5_000)}x\n`, ""],
+    ["doctests", ">>> f(1)\n", ""],
+    ["doctests of objects", ">>> c = C()\n>>> c.x()\n1\n\n", ""],
+    ["names of objects", "... a.b; ", ">>> 1\n"],
+    ["outputs with blanks", `>>> f(1)\n2${" ".repeat(100_000)}3\n`, ""],
+    ["tracebacks", "Traceback (most recent call last):\n", ""],
+    ["open calls", `${"f(".repeat(1_900)}\n`, ""],
+    ["closed calls in calls", `${"f(".repeat(1_000)}${")".repeat(1_000)}\n`, ""],
+    ["open lists", `${"f()==[".repeat(600)}\n`, ""],
+    ["comments", `${"f(#".repeat(1_300)}\n`, ""],
+    ["texts in texts", `${`f(["f([",`.repeat(400)}\n`, ""],
+    ["open headers", "def f(", ""],
+    ["LeetCode's heads", "Input: a = [\nOutput: 1\n", ""],
+  ])("work grows with the text and no faster: %s", (_, piece, head) => {
+    const text = head + piece.repeat(Math.ceil(500_000 / piece.length));
+    extractExamples(text, null);
+    extractTracebacks(text, f);
   });
 
   test("every example says where it stands", () => {

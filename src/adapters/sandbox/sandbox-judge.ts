@@ -233,5 +233,9 @@ async function outputsOf(
 
 function toOutput(one: Graded): JudgeOutputs["outputs"][number] {
   if (one.verdict === "PASS") return { value: one.detail ?? "" };
-  return { error: one.detail?.split(":")[0] ?? one.verdict, verdict: one.verdict };
+  return {
+    error: one.detail?.split(":")[0] ?? one.verdict,
+    verdict: one.verdict,
+    ...(one.contended ? { contended: true as const } : {}),
+  };
 }
