@@ -30,6 +30,16 @@ def main() -> None:
             command.add_argument("--name", default="funprm-mini")
             command.add_argument("--version", default="0.1.0")
             command.add_argument("--out", type=Path, required=True)
+    tuning = commands.add_parser(
+        "tune", help="train a bundle further on a snapshot of outcomes and write the new bundle"
+    )
+    for place in ("bundle", "data", "run", "out"):
+        tuning.add_argument(f"--{place}", type=Path, required=True)
+    tuning.add_argument("--name", required=True)
+    tuning.add_argument("--version", required=True)
+    tuning.add_argument("--seed", type=int, default=0)
+    tuning.add_argument("--threads", type=int, default=2)
+    tuning.add_argument("--epochs", type=int, default=6)
     tiny = commands.add_parser("make-tiny", help="write the test bundle and the shared vectors")
     tiny.add_argument("--repository", type=Path, required=True)
     merged = commands.add_parser("export-merged", help="write a checkpoint in the token-classification form of vLLM")
@@ -61,6 +71,16 @@ def main() -> None:
             from funprm_worker.tiny import make_tiny
 
             make_tiny(arguments.repository)
+            return
+        if arguments.command == "tune":
+            from funprm_worker.tune import TuneRun, tune
+
+            places = (str(arguments.bundle), str(arguments.data), str(arguments.run))
+            tune(
+                TuneRun(*places, arguments.seed, arguments.threads, arguments.epochs),
+                arguments.out, arguments.name, arguments.version,
+                lambda text: print(text, file=sys.stderr, flush=True),
+            )  # fmt: skip
             return
         if arguments.command == "serve":
             from funprm_worker.serve import serve

@@ -12,7 +12,13 @@ def card(manifest: dict[str, Any]) -> str:
         "**Uncalibrated**: a reward orders candidates of one problem; it is not a probability.",
         "",
     ]
-    if metrics:
+    if "heldOut" in metrics:
+        base = manifest["trainedOn"]["base"]
+        lines += [
+            f"Trained further from {base['name']} {base['version']} (sha256 {base['modelSha256'][:12]}). Within-problem AUC on held-out outcomes: {_figure(metrics['heldOut']['auc'])}.",
+            "",
+        ]
+    elif metrics:
         lines += [
             "## Measured on held-out groups",
             "",

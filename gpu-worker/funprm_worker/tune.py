@@ -1,0 +1,368 @@
+"""Trains a served bundle further on what pull requests taught (issue H item 5), and writes the bundle of the challenger.
+
+Rows of the data folder: `training` (clean labels, and noisy ones that the correction table repairs), `meta` (clean, of
+other problems), `validation` (measured, never trained on) and, where there is one, `rehearsal`: chains without a label
+whose target is the reward of the model that training starts from, so that what it knew stays.
+
+A run folder holds config.json, metrics.jsonl, table.jsonl (labels, raw and corrected) and last.pt: a run that was
+stopped goes on bit for bit on CPU.
+"""
+
+import hashlib
+import json
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from funprm_worker.bilevel import BiLevel, InnerBatch, MetaBatch, Settings
+from funprm_worker.bundle import sha256_file, write_bundle
+from funprm_worker.correction import CorrectionTable, StepLabel, TableSettings
+from funprm_worker.encode import assemble
+from funprm_worker.errors import WorkerError
+from funprm_worker.evaluate import interval, pair_auc
+from funprm_worker.export import GATE, PARITY_TOLERANCE, parity_rows
+from funprm_worker.onnx_graph import round_weights, write_onnx
+from funprm_worker.onnx_weights import model_of_bundle
+from funprm_worker.rows import Row, assert_disjoint, read_rows
+from funprm_worker.train import EncodedRow, mean, pad, step_rewards
+from funprm_worker.train_corrected import NOISY, logits_at
+
+FEWEST_META = 8
+"""Clean meta rows below which the outer gradient is noise: labels are then used as they stand."""
+
+
+@dataclass(frozen=True)
+class TuneRun:
+    """`epochs` over the labelled rows; `tokens`: padded tokens of a batch; `rehearsal`: rehearsed rows to a labelled one."""
+
+    bundle: str
+    data: str
+    run: str
+    seed: int = 0
+    threads: int = 2
+    epochs: int = 6
+    tokens: int = 4096
+    rate: float = 3e-4
+    weight_decay: float = 0.01
+    rehearsal: float = 1.0
+    form: str = "logit"
+    table_rate: float = 0.1
+    anchor: float = 0.01
+    every: int = 20
+
+
+@dataclass(frozen=True)
+class Chain:
+    """`targets`: (position of a step token, index of its label in the table)."""
+
+    row: Row
+    ids: list[int]
+    ends: list[int]
+    targets: list[tuple[int, int]]
+
+
+class _Tuning:
+    def __init__(self, run: TuneRun, report: Callable[[str], None]) -> None:
+        self.run, self.report = run, report
+        self.folder, data = Path(run.run), Path(run.data)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(run.threads)
+        torch.manual_seed(run.seed)
+        self.model, self.encoder, self.base = model_of_bundle(Path(run.bundle))
+        self.max_tokens = int(self.base["maxTokens"])  # type: ignore[call-overload]
+        names = ("training", "meta", "validation", "rehearsal")
+        files = {name: data / f"{name}.jsonl.gz" for name in names}
+        self._same_config({name: sha256_file(path) for name, path in files.items() if path.is_file()})
+        rows = {
+            name: list(read_rows(path)) if name != "rehearsal" or path.is_file() else [] for name, path in files.items()
+        }
+        assert_disjoint({name: {row.group for row in rows[name]} for name in ("training", "meta", "validation")})
+        held = {row.group for row in rows["validation"]}
+        # What is held out is not even looked at without its label.
+        kept = [row for row in rows["rehearsal"] if row.group not in held]
+        self.labels: list[StepLabel] = []
+        self.labelled = [c for c in (self._chain(row, self._label) for row in rows["training"]) if c and c.targets]
+        self.meta = [c for c in (self._chain(row, None) for row in rows["meta"] if row.verdict is not None) if c]
+        self.validation = [c for c in (self._chain(row, None) for row in rows["validation"]) if c]
+        if not self.labelled:
+            raise WorkerError("bad_rows", f"{data}: no labelled row fits; build a snapshot with A or B labels first")
+        unlabelled = [c for c in (self._chain(row, None) for row in kept) if c]
+        remembered = self._rewards(unlabelled)
+        self.rehearsed = [
+            replace(c, targets=[(end, self._remember(c, k, r[k])) for k, end in enumerate(c.ends)])
+            for c, r in zip(unlabelled, remembered, strict=True)
+        ]
+        sides = {c.row.verdict for c in self.meta}
+        self.corrects = len(self.meta) >= FEWEST_META and len(sides) == 2 and any(label.trials for label in self.labels)
+        self.table = CorrectionTable(
+            self.labels,
+            TableSettings(
+                form=run.form if self.corrects else "none",  # type: ignore[arg-type]
+                rate=run.table_rate,
+                anchor=run.anchor,
+                seed=run.seed,
+            ),
+        )
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=run.rate, weight_decay=run.weight_decay)
+        self.bilevel = BiLevel(
+            self.model, logits_at, self.optimiser, self.table,
+            Settings(inner="bce", outer="bce", predict="mean", refresh=4, clip=1.0),
+        )  # fmt: skip
+        self.plan = self._plan()
+
+    def _same_config(self, hashes: dict[str, str]) -> None:
+        # Paths may differ on another machine; what stands in the files may not.
+        facts = {
+            key: value for key, value in asdict(self.run).items() if key not in ("bundle", "data", "run", "threads")
+        }
+        text = json.dumps({**facts, "base": self.base["modelSha256"], "data": hashes}, indent=1)
+        path = self.folder / "config.json"
+        if path.exists() and path.read_text() != text:
+            raise WorkerError(
+                "bad_config", f"{path}: the run was started with other data, base or settings; give it another folder"
+            )
+        path.write_text(text)
+
+    def _chain(self, row: Row, label: Callable[[Row, int], int | None] | None) -> Chain | None:
+        """None for a row longer than the context: it is windowed when it is served."""
+        try:
+            ids = [self.encoder.ids(text) for text in row.completions]
+            parts = assemble(self.encoder.ids(row.prompt), ids, self.encoder.step_id, self.max_tokens)
+        except WorkerError:
+            return None
+        targets = []
+        for k, end in enumerate(parts.step_positions):
+            at = None if label is None else label(row, k)
+            if at is not None:
+                targets.append((end, at))
+        return Chain(row, parts.ids, parts.step_positions, targets)
+
+    def _label(self, row: Row, k: int) -> int | None:
+        value = row.labels[k]
+        if value is None:
+            return None
+        count = row.counts[k]
+        if row.source[k] in NOISY:
+            passes, trials = count if count is not None else (value, 1)
+            return self._add(StepLabel(row.id, row.problem, k, len(row.labels), float(passes), trials))
+        return self._add(StepLabel(row.id, row.problem, k, len(row.labels), value, 0))
+
+    def _remember(self, chain: Chain, k: int, reward: float) -> int:
+        return self._add(StepLabel(chain.row.id, chain.row.problem, k, len(chain.ends), reward, 0))
+
+    def _add(self, label: StepLabel) -> int:
+        self.labels.append(label)
+        return len(self.labels) - 1
+
+    def _rewards(self, chains: list[Chain]) -> list[list[float]]:
+        return step_rewards(self.model, [_encoded(chain) for chain in chains], self.encoder.pad_id)
+
+    def _plan(self) -> list[list[Chain]]:
+        """Batches of all epochs: rows of one problem side by side, rehearsed rows beside labelled ones."""
+        rng = random.Random(self.run.seed)
+        problems: dict[str, list[Chain]] = defaultdict(list)
+        for chain in self.labelled:
+            problems[chain.row.group].append(chain)
+        batches: list[list[Chain]] = []
+        for _ in range(self.run.epochs):
+            order = sorted(problems)
+            rng.shuffle(order)
+            queue = [chain for group in order for chain in rng.sample(problems[group], len(problems[group]))]
+            batch: list[Chain] = []
+            owed = 0.0
+            for chain in queue:
+                fresh = [chain]
+                owed += self.run.rehearsal
+                while owed >= 1 and self.rehearsed:
+                    fresh.append(rng.choice(self.rehearsed))
+                    owed -= 1
+                widest = max(len(one.ids) for one in [*batch, *fresh])
+                if batch and widest * (len(batch) + len(fresh)) > self.run.tokens:
+                    batches.append(batch)
+                    batch = []
+                batch += fresh
+            if batch:
+                batches.append(batch)
+        return batches
+
+    def _inner(self, chains: Sequence[Chain]) -> InnerBatch:
+        at = [(i, position, label) for i, one in enumerate(chains) for position, label in one.targets]
+        rows, positions, labels = (torch.tensor(column) for column in zip(*at, strict=True))
+        return InnerBatch((pad([one.ids for one in chains], self.encoder.pad_id), rows, positions), labels)
+
+    def _outer(self, rng: random.Random) -> MetaBatch:
+        chains: list[Chain] = []
+        for one in rng.sample(self.meta, len(self.meta)):
+            widest = max(len(chain.ids) for chain in [*chains, one])
+            if chains and widest * (len(chains) + 1) > self.run.tokens:
+                break
+            chains.append(one)
+        at = [(i, position) for i, one in enumerate(chains) for position in one.ends]
+        rows, positions = (torch.tensor(column) for column in zip(*at, strict=True))
+        problems = {name: k for k, name in enumerate(sorted({one.row.problem for one in chains}))}
+        return MetaBatch(
+            (pad([one.ids for one in chains], self.encoder.pad_id), rows, positions),
+            rows,
+            torch.tensor([float(one.row.verdict or 0) for one in chains]),
+            torch.tensor([problems[one.row.problem] for one in chains]),
+        )
+
+    def go(self) -> None:
+        step = self._restore()
+        total = len(self.plan)
+        noisy = sum(1 for label in self.labels if label.trials)
+        self.report(
+            f"{len(self.labelled)} labelled rows ({noisy} noisy labels), {len(self.meta)} clean meta rows,"
+            f" {len(self.rehearsed)} rehearsed, {total} steps from step {step};"
+            f" label correction {'on' if self.corrects else 'off: too few clean meta rows of both signs'}"
+        )
+        losses: list[float] = []
+        while step < total:
+            rng = random.Random(self.run.seed * 1_000_003 + step)
+            rate = self.run.rate * min(1.0, (step + 1) / 10) * 0.5 * (1 + math.cos(math.pi * step / total))
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            done = self.bilevel.step([self._inner(self.plan[step])], self._outer(rng) if self.corrects else None)
+            losses.append(done.loss)
+            step += 1
+            if step % self.run.every == 0 or step == total:
+                facts = {"step": step, "of": total, "loss": round(mean(losses), 4)}
+                with (self.folder / "metrics.jsonl").open("a") as out:
+                    out.write(json.dumps(facts) + "\n")
+                self.report(json.dumps(facts))
+                self._save(step)
+                losses = []
+        with (self.folder / "table.jsonl").open("w") as out:
+            out.writelines(json.dumps(one) + "\n" for one in self.table.exported())
+
+    def _save(self, step: int) -> None:
+        path = self.folder / "last.pt"
+        part = path.with_suffix(".part")
+        state = {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "table": self.table.state(),
+            # The outer gradient is refreshed every few steps: a resumed run needs the one in force.
+            "outer": self.bilevel.outer_gradient,
+            "count": self.bilevel.count,
+            "step": step,
+        }
+        try:
+            torch.save(state, part)
+        except (OSError, RuntimeError) as problem:
+            part.unlink(missing_ok=True)
+            raise WorkerError(
+                "training_failed", f"{path}: cannot be written ({problem}); the last one is kept"
+            ) from problem
+        part.replace(path)
+
+    def _restore(self) -> int:
+        path = self.folder / "last.pt"
+        if not path.exists():
+            return 0
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.table.load(state["table"])
+        self.bilevel.outer_gradient, self.bilevel.count = state["outer"], state["count"]
+        return int(state["step"])
+
+    # ------------------------------------------------------------ bundle
+
+    def export(self, out: Path, name: str, version: str) -> None:
+        """int8 where the base is int8 and the rounded model orders the held-out and rehearsed rows alike, else fp32."""
+        out.mkdir(parents=True, exist_ok=True)
+        judged = [*self.validation, *self.rehearsed[:200]]
+        exact = [mean(r) for r in self._rewards(judged)]
+        weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        round_weights(self.model)
+        tau = kendall(exact, [mean(r) for r in self._rewards(judged)], self.run.seed)
+        int8 = self.base.get("weights") == "int8" and tau >= GATE["kendall"]
+        if not int8:
+            self.model.load_state_dict(weights)
+        (out / "tokenizer.json").write_text((Path(self.run.bundle) / "tokenizer.json").read_text())
+        write_onnx(self.model, out / "model.onnx", int8=int8)
+        encoded = [_encoded(chain) for chain in self.validation]
+        groups = sorted({chain.row.group for chain in self.labelled})
+        facts = {
+            "name": name,
+            "version": version,
+            "weights": "int8" if int8 else "fp32",
+            "maxTokens": self.max_tokens,
+            "parameters": self.model.parameters_total(),
+            "trainedOn": {
+                "base": {key: self.base[key] for key in ("name", "version", "modelSha256")},
+                "sets": [
+                    {
+                        "set": "outcomes of pull requests",
+                        "rows": len(self.labelled),
+                        "licence": "private to the installation",
+                    }
+                ],
+                "groups": len(groups),
+                "groupsSha256": hashlib.sha256("\n".join(groups).encode()).hexdigest(),
+                "rows": len(self.labelled),
+                "languageModelText": "none; the base's",
+            },
+            "method": {
+                "summary": "Trained further on outcomes of pull requests from the weights of its base: clean labels, noisy ones"
+                f" {'repaired by a correction table' if self.corrects else 'as they stand'}, rehearsal of the base's rewards",
+                "architecture": self.base["method"].get("architecture"),  # type: ignore[attr-defined]
+                "tune": {key: value for key, value in asdict(self.run).items() if key not in ("bundle", "data", "run")},
+            },
+            "metrics": {
+                "split": "validation of the snapshot",
+                "heldOut": held_out_figures(
+                    [c.row for c in self.validation], step_rewards(self.model, encoded, self.encoder.pad_id)
+                ),
+                "kendallToFp32": round(tau, 4),
+            },
+            "licence": f"{self.base['licence']}; labels private to the installation",
+        }
+        write_bundle(out, facts, parity_rows([], self.run.seed), PARITY_TOLERANCE)
+
+
+def _encoded(chain: Chain) -> EncodedRow:
+    return EncodedRow(chain.row, chain.ids, chain.ends, [], [])
+
+
+def kendall(a: Sequence[float], b: Sequence[float], seed: int, pairs: int = 20_000) -> float:
+    """Kendall's tau over random pairs; 1 with fewer than two rows."""
+    if len(a) < 2:
+        return 1.0
+    rng = random.Random(seed)
+    total = 0
+    for _ in range(pairs):
+        i, j = rng.sample(range(len(a)), 2)
+        product = (a[i] - a[j]) * (b[i] - b[j])
+        total += 1 if product > 0 else -1 if product < 0 else 0
+    return total / pairs
+
+
+def held_out_figures(rows: list[Row], rewards: list[list[float]]) -> dict[str, Any]:
+    """Within-problem AUC of the mean reward over rows with a verdict."""
+    clusters: dict[str, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
+    for row, values in zip(rows, rewards, strict=True):
+        if row.verdict is not None:
+            clusters[row.group][0].append(mean(values))
+            clusters[row.group][1].append(row.verdict)
+    found: dict[str, tuple[float, float]] = {}
+    for group, (scores, labels) in clusters.items():
+        if 0 < sum(labels) < len(labels):
+            right, pairs = pair_auc(scores, labels)
+            found[group] = (right / pairs, 1.0)
+    return {"auc": interval(found)}
+
+
+def tune(run: TuneRun, out: Path, name: str, version: str, report: Callable[[str], None]) -> None:
+    """Runs or resumes `run` and writes the bundle. Raises `WorkerError`: bad_bundle, bad_rows, bad_config, training_failed."""
+    tuning = _Tuning(run, report)
+    tuning.go()
+    tuning.export(out, name, version)
+    report(f"bundle {out}")
