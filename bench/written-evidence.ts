@@ -8,6 +8,7 @@
  * planted errors: a wrong test asks for what one wrong candidate does, a wrong opinion is turned round. Groups of 8 samples
  * of one generator, held-out groups in the tables, training groups where something is fitted (rulings 2).
  */
+
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { createFiles } from "../src/adapters/files/files.ts";
@@ -17,6 +18,7 @@ import { createSandboxJudge } from "../src/adapters/sandbox/sandbox-judge.ts";
 import { createSyntax } from "../src/adapters/tree-sitter/create-syntax.ts";
 import { EMBEDDED_MODEL, openGenerator, openLlmJudge } from "../src/compose.ts";
 import { readEnvironment } from "../src/config/env.ts";
+import { createBudget } from "../src/domain/budget.ts";
 import { consensus } from "../src/domain/consensus.ts";
 import { type CandidateSetProblem, type SetCandidate, samplesByPool, splitOf } from "../src/domain/dataset.ts";
 import { dualAgreement } from "../src/domain/dual-agreement.ts";
@@ -60,8 +62,8 @@ type Group = {
 const env = readEnvironment();
 const llm = process.argv.includes("--llm");
 const BUDGET_USD = 20;
-const writer = llm ? openGenerator(env, { model: null, budgetUsd: BUDGET_USD, spentUsd: 0 }) : null;
-const opinion = llm ? openLlmJudge(env, { model: null, budgetUsd: () => BUDGET_USD }) : null;
+const writer = llm ? openGenerator(env, { model: null, budget: createBudget(BUDGET_USD) }) : null;
+const opinion = llm ? openLlmJudge(env, { model: null, budget: createBudget(BUDGET_USD) }) : null;
 const syntax = await createSyntax();
 const model = await openRewardModel(EMBEDDED_MODEL);
 const judge = await createSandboxJudge({ weakestTier: 2 });

@@ -23,9 +23,11 @@ import { createWorkspace } from "./adapters/workspace/workspace.ts";
 import { startApp } from "./app/start-app.ts";
 import { appIdentity, type Environment, readEnvironment } from "./config/env.ts";
 import { parseRepoConfig } from "./config/repo-config.ts";
+import { type Budget, createBudget } from "./domain/budget.ts";
 import { FunprmError } from "./domain/errors.ts";
 import { signLink } from "./domain/link.ts";
 import { startFakeGitHub } from "./fake-github/start.ts";
+import type { LlmJudge } from "./flows/choose-judges.ts";
 import { createScorerChoice } from "./flows/choose-scorer.ts";
 import type { SolveIssuePorts } from "./flows/solve-issue.ts";
 import funprm from "./index.ts";
@@ -65,23 +67,14 @@ export async function openWorker(url: string, env: Environment): Promise<RewardM
 }
 
 /** The configured LLM, one generator a run. Throws `GENERATOR_UNCONFIGURED` with the cure. */
-export function openGenerator(
-  env: Environment,
-  settings: { model: string | null; budgetUsd: number; spentUsd: number },
-): Generator {
-  return createOpenAIGenerator({
-    ...providerOf(env, settings.model),
-    budgetUsd: settings.budgetUsd - settings.spentUsd,
-  });
+export function openGenerator(env: Environment, settings: { model: string | null; budget: Budget }): Generator {
+  return createOpenAIGenerator({ ...providerOf(env, settings.model), budget: settings.budget });
 }
 
 /** The configured LLM as a judge; null without a key. */
-export function openLlmJudge(
-  env: Environment,
-  settings: { model: string | null; budgetUsd(): number },
-): ReturnType<typeof createLlmJudge> | null {
+export function openLlmJudge(env: Environment, settings: { model: string | null; budget: Budget }): LlmJudge | null {
   if (!env.OPENAI_API_KEY) return null;
-  return createLlmJudge({ ...providerOf(env, settings.model), budgetUsd: settings.budgetUsd });
+  return createLlmJudge({ ...providerOf(env, settings.model), budget: settings.budget });
 }
 
 function providerOf(env: Environment, wanted: string | null) {
@@ -128,7 +121,8 @@ function jsonSetting<T>(name: string, read: () => T): T {
   }
 }
 
-function environments(env: Environment): (name: string) => string {
+/** Folders of the operator's test environments, by the name that a repository gives. */
+export function environments(env: Environment): (name: string) => string {
   const folders = jsonSetting("TEST_ENVIRONMENTS", () =>
     z.record(z.string(), z.string()).parse(JSON.parse(env.TEST_ENVIRONMENTS)),
   );
@@ -359,7 +353,7 @@ export function doctorChecks(): { name: string; run(): Promise<string> }[] {
     {
       name: "LLM",
       run: async () => {
-        const generator = openGenerator(env(), { model: null, budgetUsd: 1, spentUsd: 0 });
+        const generator = openGenerator(env(), { model: null, budget: createBudget(1) });
         return `${generator.model}${pricesOf(env())[generator.model] ? "" : " (price unknown: budgets cannot stop)"}`;
       },
     },

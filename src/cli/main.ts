@@ -12,12 +12,14 @@ import { createWorkspace } from "../adapters/workspace/workspace.ts";
 import {
   doctorChecks,
   EMBEDDED_MODEL,
+  environments,
   GPU_WORKER,
   linkFor,
   matchesGlob,
   openGenerator,
   openJobs,
   openJudge,
+  openLlmJudge,
   openReplay,
   openWorker,
   serve,
@@ -25,6 +27,7 @@ import {
 import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { parseRepoConfig } from "../config/repo-config.ts";
 import { STORIES } from "../demo-stories.ts";
+import { createBudget } from "../domain/budget.ts";
 import { FunprmError } from "../domain/errors.ts";
 import { runDemo } from "../run-demo.ts";
 import { addComplianceCommand } from "./commands/compliance.ts";
@@ -93,7 +96,7 @@ export async function main(args: string[]): Promise<number> {
     files: createFiles,
     generator: async (replay) =>
       replay === null
-        ? openGenerator(readEnvironment(), { model: null, budgetUsd: Number.POSITIVE_INFINITY, spentUsd: 0 })
+        ? openGenerator(readEnvironment(), { model: null, budget: createBudget(Number.POSITIVE_INFINITY) })
         : openReplay(replay),
     pool: (solutions, syntax) => createPoolGenerator(solutions, (source) => syntax.outline(source, "python")),
     trainer: () => createLocalTrainer(GPU_WORKER),
@@ -107,10 +110,9 @@ export async function main(args: string[]): Promise<number> {
   addSolveCommand(program, context, {
     files: createFiles,
     checkout: (path) => createWorkspace().checkout({ kind: "local", path, ref: null }),
-    ports: async (replay, budgetUsd) => {
+    ports: async (replay, settings) => {
       const env = readEnvironment();
-      const generator =
-        replay === null ? openGenerator(env, { model: null, budgetUsd, spentUsd: 0 }) : await openReplay(replay);
+      const generator = replay === null ? openGenerator(env, settings) : await openReplay(replay);
       const log = {
         debug() {},
         info() {},
@@ -123,9 +125,10 @@ export async function main(args: string[]): Promise<number> {
         generator,
         model: await openRewardModel(env.MODEL_DIR ?? EMBEDDED_MODEL),
         judge: await openJudge(env, log),
-        pairs: null,
       };
     },
+    llmJudge: (settings) => openLlmJudge(readEnvironment(), settings),
+    environment: (name) => environments(readEnvironment())(name),
     parseConfig: parseRepoConfig,
     matches: matchesGlob,
   });

@@ -1,4 +1,5 @@
 /** A labelled issue → a draft pull request that the app can vouch for, or one comment that says why there is none. */
+import { type Budget, createBudget } from "../domain/budget.ts";
 import type { Candidate } from "../domain/candidate.ts";
 import { changedFunctions, type RunReport, stickyComment, type Touched } from "../domain/comment.ts";
 import { FunprmError } from "../domain/errors.ts";
@@ -14,7 +15,6 @@ import type {
   GitHost,
   Judge,
   Log,
-  PairJudge,
   ReactionTarget,
   RepoRef,
   RewardModel,
@@ -22,6 +22,7 @@ import type {
   Syntax,
   Workspace,
 } from "../ports.ts";
+import { chooseJudges, type LlmJudge } from "./choose-judges.ts";
 import { effect } from "./effect.ts";
 import { Interruption } from "./jobs.ts";
 import { publishCandidate, pullRequestTitle } from "./publish-candidate.ts";
@@ -40,10 +41,10 @@ export type SolveIssuePorts = {
   log: Log;
   /** The repository's `.github/funprm.yml`; null when there is none. */
   parseConfig(text: string | null): ParsedRepoConfig;
-  /** Stops by itself when the run's budget is spent. `spentUsd` is what earlier attempts of the run cost. */
-  generator(settings: { model: string | null; budgetUsd: number; spentUsd: number }): Generator;
-  /** A language model as a judge; null without a key. `budgetUsd`: what is left for it at the time of each call. */
-  llmJudge(settings: { model: string | null; budgetUsd(): number }): (RewardModel & PairJudge) | null;
+  /** Stops by itself when the run's budget is spent. */
+  generator(settings: { model: string | null; budget: Budget }): Generator;
+  /** A language model as a judge, paid from the same budget; null without a key. */
+  llmJudge(settings: { model: string | null; budget: Budget }): LlmJudge | null;
   /** Folder of an operator-defined environment with the repository's dependencies. */
   environment(name: string): string;
   matches(glob: string, path: string): boolean;
@@ -173,7 +174,7 @@ class Attempt {
   #candidates = new Map<number, Candidate>();
   #ranking: Ranked[] = [];
   #touched: Touched[] = [];
-  #judge: (RewardModel & PairJudge) | null = null;
+  #judge: LlmJudge | null = null;
   /** What earlier attempts have paid the judge. */
   #judgedBefore: Run["judged"] = null;
   #stickyAt = Number.NEGATIVE_INFINITY;
@@ -271,12 +272,18 @@ class Attempt {
   async #solve(checkout: Checkout): Promise<void> {
     const { syntax, judge } = this.#ports;
     const budgetUsd = this.#payload.options.budget ?? this.#config.budget.usd_per_run;
-    const generator = this.#ports.generator({
-      model: this.#config.llm.model ?? null,
-      budgetUsd,
-      spentUsd: this.#run.costUsd ?? 0,
-    });
-    const { model, pairs, missing } = this.#judges(budgetUsd);
+    // What earlier attempts of the run have paid is in its costs.
+    const budget = createBudget(budgetUsd - (this.#run.costUsd ?? 0));
+    const settings = { model: this.#config.llm.model ?? null, budget };
+    const generator = this.#ports.generator(settings);
+    this.#judgedBefore = this.#run.judged ?? null;
+    const judges = chooseJudges(
+      this.#config,
+      this.#ports.model,
+      () => this.#ports.llmJudge(settings) ?? "no LLM is configured",
+    );
+    this.#judge = judges.judge;
+    const { model, pairs, missing } = judges;
     await this.#save({
       generator: { name: generator.name, model: generator.model, origin: generator.origin },
       model: model.info,
@@ -292,7 +299,7 @@ class Attempt {
       },
       checkout,
       { syntax, generator, model, judge, pairs },
-      { ...this.#solveSettings(), scorer: model === this.#judge ? "judge" : "reward" },
+      { ...this.#solveSettings(), scorer: judges.scorer },
       {
         stored: [...this.#candidates.values()],
         reproduction: this.#run.reproduction ?? null,
@@ -357,31 +364,6 @@ class Attempt {
       this.#fence,
     );
     await this.#finish("opened", { pullRequest: published.pullRequest, checkRun: published.checkRun });
-  }
-
-  /** Who scores functions and who holds duels; what the settings ask for in vain is said, never silently replaced. */
-  #judges(budgetUsd: number): { model: RewardModel; pairs: PairJudge | null; missing: string[] } {
-    const { fix, llm, prm } = this.#config;
-    const [scores, duels] = [prm.backend === "llm-judge", fix.select === "knockout"];
-    if (!scores && !duels) return { model: this.#ports.model, pairs: null, missing: [] };
-    this.#judgedBefore = this.#run.judged ?? null;
-    this.#judge = this.#ports.llmJudge({
-      model: llm.model ?? null,
-      // The judge counts what it spends itself; this is what everything else leaves it.
-      budgetUsd: () => budgetUsd - (this.#costs().costUsd ?? 0) + (this.#judge?.spent?.().costUsd ?? 0),
-    });
-    if (this.#judge === null)
-      return {
-        model: this.#ports.model,
-        pairs: null,
-        missing: [
-          ...(scores
-            ? ["No language model judged the functions: no LLM is configured; the embedded reward model scored all."]
-            : []),
-          ...(duels ? ["No knockout was held: no LLM is configured."] : []),
-        ],
-      };
-    return { model: scores ? this.#judge : this.#ports.model, pairs: duels ? this.#judge : null, missing: [] };
   }
 
   #solveSettings(): Omit<SolveSettings, "scorer"> {

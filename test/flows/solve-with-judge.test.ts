@@ -1,4 +1,5 @@
 /** A language model as scorer and as the knockout's judge inside the solve path: one scorer a ranking, both orders, paid and said. */
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { createLlmJudge } from "../../src/adapters/openai/llm-judge.ts";
 import { createReplayGenerator } from "../../src/adapters/replay/replay-generator.ts";
 import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
 import { createWorkspace } from "../../src/adapters/workspace/workspace.ts";
+import { createBudget } from "../../src/domain/budget.ts";
 import { solveProblem } from "../../src/flows/solve-problem.ts";
 import { startFakeLlm } from "../fakes/fake-llm.ts";
 
@@ -51,7 +53,7 @@ describe("solving with a language model as judge", () => {
       baseUrl: llm.url,
       model: "m",
       price: { inputPerMillion: 1, outputPerMillion: 1 },
-      budgetUsd: () => 1,
+      budget: createBudget(1),
       clock: { now: () => new Date(0), sleep: async () => {} },
     });
     const expressions = [

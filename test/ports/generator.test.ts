@@ -1,10 +1,12 @@
 /** The Generator port on both adapters, and what the OpenAI adapter sends and survives. */
+
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import nock from "nock";
 import { describe, expect, it } from "vitest";
 import { createOpenAIGenerator, type OpenAIOptions } from "../../src/adapters/openai/openai-generator.ts";
 import { createReplayGenerator } from "../../src/adapters/replay/replay-generator.ts";
+import { createBudget } from "../../src/domain/budget.ts";
 import type { Clock, FailedSample, Generator, RecordedAnswer, Sample, SampleRequest } from "../../src/ports.ts";
 
 const BASE = "http://llm.test/v1";
@@ -29,7 +31,7 @@ const options = (change: Partial<OpenAIOptions> = {}): OpenAIOptions => ({
   baseUrl: BASE,
   model: "m",
   price: { inputPerMillion: 1, outputPerMillion: 2 },
-  budgetUsd: 1,
+  budget: createBudget(1),
   clock,
   idleMs: 300,
   ...change,
@@ -187,7 +189,7 @@ describe("openai", () => {
   it("keeps what the budget paid for, and samples no more", async () => {
     // One call reserves $0.0002007 and costs $0.002: the first leaves too little for the rest.
     post(7).reply(200, answer("paid"), sse);
-    const generator = createOpenAIGenerator(options({ budgetUsd: 0.0003 }));
+    const generator = createOpenAIGenerator(options({ budget: createBudget(0.0003) }));
     const all = await collect(generator, { n: 3 });
     expect(all.map(text)).toEqual(["paid", "failed BUDGET_SPENT", "failed BUDGET_SPENT"]);
   });
@@ -196,7 +198,7 @@ describe("openai", () => {
     const cheap = answer("cheap").replace('"completion_tokens":500', '"completion_tokens":1').replace("1000", "1");
     post(7).reply(200, cheap, sse);
     post(8).reply(200, cheap, sse);
-    const all = await collect(createOpenAIGenerator(options({ budgetUsd: 0.0003 })));
+    const all = await collect(createOpenAIGenerator(options({ budget: createBudget(0.0003) })));
     expect(all.map(text)).toEqual(["cheap", "cheap"]);
   });
 
@@ -228,7 +230,7 @@ describe("openai", () => {
   });
 
   it("stops before a call that the budget may not cover, and says so", async () => {
-    const [failed] = await one({ budgetUsd: 0.0001 });
+    const [failed] = await one({ budget: createBudget(0.0001) });
     expect(text(failed)).toBe("failed BUDGET_SPENT");
   });
 });

@@ -1,6 +1,8 @@
 /** A language model as a judge: what is sent, what is read, what it costs, and code that speaks to it. */
+
 import { afterEach, describe, expect, it } from "vitest";
 import { createLlmJudge, type LlmJudgeOptions } from "../../src/adapters/openai/llm-judge.ts";
+import { createBudget } from "../../src/domain/budget.ts";
 import { readAnswer, yesProbability } from "../../src/domain/judge-question.ts";
 import { renderPrompt } from "../../src/domain/render.ts";
 import { attribute } from "../../src/domain/reward.ts";
@@ -19,7 +21,7 @@ async function judgeOf(answer: (asked: Asked) => Answer, change: Partial<LlmJudg
     baseUrl: llm.url,
     model: "m",
     price: { inputPerMillion: 1, outputPerMillion: 10 },
-    budgetUsd: () => 1,
+    budget: createBudget(1),
     clock,
     ...change,
   });
@@ -150,7 +152,7 @@ describe("what a judge is asked", () => {
   });
 
   it("is not asked at all when the budget does not hold all of a ranking", async () => {
-    const judge = await judgeOf(() => ({ tokens: [["yes", 1]] }), { budgetUsd: () => 0.001 });
+    const judge = await judgeOf(() => ({ tokens: [["yes", 1]] }), { budget: createBudget(0.003) });
     const [row] = await judge.score(one("p", ...Array.from({ length: 9 }, (_, k) => `def f${k}(): pass`)));
     expect(new Set(row!.reasons)).toEqual(new Set(["budget"]));
     expect(llm.asked).toHaveLength(0);
@@ -158,7 +160,7 @@ describe("what a judge is asked", () => {
   });
 
   it("says nothing of money where the price is unknown", async () => {
-    const judge = await judgeOf(() => ({ tokens: [["yes", 1]] }), { price: null, budgetUsd: () => 0 });
+    const judge = await judgeOf(() => ({ tokens: [["yes", 1]] }), { price: null, budget: createBudget(0) });
     await judge.score(one("p", "x"));
     expect(judge.spent!()).toEqual({ costUsd: null, promptTokens: 1000, completionTokens: 1 });
   });

@@ -9,6 +9,7 @@ import { createTokens } from "../../src/adapters/onnx/tokens.ts";
 import { createLlmJudge } from "../../src/adapters/openai/llm-judge.ts";
 import { startLocalWorker } from "../../src/adapters/worker/local-worker.ts";
 import { openWorkerModel } from "../../src/adapters/worker/worker-model.ts";
+import { createBudget } from "../../src/domain/budget.ts";
 import { encode } from "../../src/domain/encode.ts";
 import { RENDER_VERSION } from "../../src/domain/render.ts";
 import type { RewardModel } from "../../src/ports.ts";
@@ -46,7 +47,7 @@ async function openJudgeOnFake(): Promise<RewardModel> {
     baseUrl: llm.url,
     model: "m",
     price: null,
-    budgetUsd: () => 0,
+    budget: createBudget(0),
     clock,
   });
   return { ...judge, dispose: llm.stop };

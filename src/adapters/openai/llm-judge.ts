@@ -3,6 +3,7 @@
  * offers no log-probabilities the share of yes among a few votes stands for it.
  */
 import OpenAI, { APIError } from "openai";
+import type { Budget } from "../../domain/budget.ts";
 import type { PromptMessage } from "../../domain/chain-of-function.ts";
 import { FunprmError } from "../../domain/errors.ts";
 import { sha256 } from "../../domain/ids.ts";
@@ -26,8 +27,7 @@ export type LlmJudgeOptions = {
   model: string;
   /** Dollars per million tokens; null = unknown: then the budget cannot stop. */
   price: { inputPerMillion: number; outputPerMillion: number } | null;
-  /** Dollars left for the judge at the time of the call. */
-  budgetUsd(): number;
+  budget: Budget;
   clock: Clock;
 };
 
@@ -44,7 +44,14 @@ const MAX_PROMPT_TOKENS = 16_384;
 
 /** P(yes) in [0,1], or why there is none. */
 type Opinion = { value: number | null; reason: string | null };
-type Reply = { text: string; finish: string; refused: boolean; tokens: { token: string; logprob: number }[] };
+type Bill = { costUsd: number };
+type Reply = {
+  text: string;
+  finish: string;
+  refused: boolean;
+  tokens: { token: string; logprob: number }[];
+  costUsd: number;
+};
 
 export function createLlmJudge(options: LlmJudgeOptions): RewardModel & PairJudge {
   const client = new OpenAI({
@@ -53,18 +60,17 @@ export function createLlmJudge(options: LlmJudgeOptions): RewardModel & PairJudg
     maxRetries: 0,
     timeout: TIMEOUT_MS,
   });
-  const offers = { logprobs: true };
+  // `calls`: what one question takes, one with log-probabilities, else the votes; null until the first answer tells.
+  const offers: { logprobs: boolean; calls: number | null } = { logprobs: true, calls: null };
   // The same question twice gives the same number and costs once.
   const asked = new Map<string, Promise<Opinion>>();
   const spent: Spend = { costUsd: options.price === null ? null : 0, promptTokens: 0, completionTokens: 0 };
   const keyOf = (messages: readonly PromptMessage[]) => sha256(JSON.stringify(messages));
 
-  const most = (messages: readonly PromptMessage[]): number => {
-    if (options.price === null) return 0;
-    const { inputPerMillion, outputPerMillion } = options.price;
-    const calls = offers.logprobs ? 1 : VOTES;
-    return (calls * (promptTokens(messages) * inputPerMillion + MAX_TOKENS * outputPerMillion)) / 1e6;
-  };
+  const cost = (input: number, output: number): number =>
+    options.price === null
+      ? 0
+      : (input * options.price.inputPerMillion + output * options.price.outputPerMillion) / 1e6;
 
   async function reply(messages: readonly PromptMessage[], seed: number, signal?: AbortSignal): Promise<Reply> {
     for (let attempt = 1; ; attempt++) {
@@ -81,13 +87,10 @@ export function createLlmJudge(options: LlmJudgeOptions): RewardModel & PairJudg
           },
           signal ? { signal } : {},
         );
-        spent.promptTokens += answer.usage?.prompt_tokens ?? 0;
-        spent.completionTokens += answer.usage?.completion_tokens ?? 0;
-        if (options.price !== null)
-          spent.costUsd =
-            (spent.promptTokens * options.price.inputPerMillion +
-              spent.completionTokens * options.price.outputPerMillion) /
-            1e6;
+        const [input, output] = [answer.usage?.prompt_tokens ?? 0, answer.usage?.completion_tokens ?? 0];
+        spent.promptTokens += input;
+        spent.completionTokens += output;
+        if (spent.costUsd !== null) spent.costUsd += cost(input, output);
         const choice = answer.choices[0];
         // White space before the word is no answer yet.
         const first = choice?.logprobs?.content?.find((one) => one.token.trim() !== "");
@@ -96,6 +99,7 @@ export function createLlmJudge(options: LlmJudgeOptions): RewardModel & PairJudg
           finish: choice?.finish_reason ?? "",
           refused: Boolean(choice?.message.refusal) || choice?.finish_reason === "content_filter",
           tokens: first?.top_logprobs ?? [],
+          costUsd: cost(input, output),
         };
       } catch (error) {
         signal?.throwIfAborted();
@@ -113,16 +117,23 @@ export function createLlmJudge(options: LlmJudgeOptions): RewardModel & PairJudg
     }
   }
 
-  async function opinion(messages: readonly PromptMessage[], signal?: AbortSignal): Promise<Opinion> {
-    const first = await reply(messages, 0, signal);
+  async function opinion(messages: readonly PromptMessage[], bill: Bill, signal?: AbortSignal): Promise<Opinion> {
+    if (promptTokens(messages) > MAX_PROMPT_TOKENS) return { value: null, reason: "too_long" };
+    const vote = async (seed: number) => {
+      const answer = await reply(messages, seed, signal);
+      bill.costUsd += answer.costUsd;
+      return answer;
+    };
+    const first = await vote(0);
+    offers.calls ??= first.tokens.length > 0 ? 1 : VOTES;
     if (first.refused) return { value: null, reason: "refused" };
     if (first.tokens.length > 0) {
       const value = yesProbability(first.tokens);
       return { value, reason: value === null ? "no_answer" : null };
     }
     const votes = [readAnswer(first.text)];
-    for (let seed = 1; seed < VOTES; seed++) votes.push(readAnswer((await reply(messages, seed, signal)).text));
-    const valid = votes.filter((vote) => vote !== null);
+    for (let seed = 1; seed < VOTES; seed++) votes.push(readAnswer((await vote(seed)).text));
+    const valid = votes.filter((one) => one !== null);
     if (valid.length === 0) return { value: null, reason: first.finish === "length" ? "cut" : "no_answer" };
     return { value: valid.filter(Boolean).length / valid.length, reason: null };
   }
@@ -130,25 +141,43 @@ export function createLlmJudge(options: LlmJudgeOptions): RewardModel & PairJudg
   /** All questions of one call, or none: a ranking in which some went unasked would rank by budget. */
   async function ask(questions: readonly (readonly PromptMessage[])[], signal?: AbortSignal): Promise<Opinion[]> {
     const fresh = new Map(questions.filter((one) => !asked.has(keyOf(one))).map((one) => [keyOf(one), one]));
-    const reserved = [...fresh.values()].reduce((sum, one) => sum + most(one), 0);
-    if (reserved > 0 && reserved > options.budgetUsd() - (spent.costUsd ?? 0))
-      return questions.map(() => ({ value: null, reason: "budget" }));
     const waiting = [...fresh];
+    // What a question takes is known after the first: it goes alone, and the others are reserved at what it took.
+    for (const batch of offers.calls === null ? [waiting.splice(0, 1), waiting] : [waiting])
+      if (!(await askBatch(batch, waiting, signal))) return questions.map(() => ({ value: null, reason: "budget" }));
+    return await Promise.all(questions.map((one) => asked.get(keyOf(one))!));
+  }
+
+  /** False, and nothing asked, when the budget does not hold `batch`, and at one call each everything that comes after it. */
+  async function askBatch(
+    batch: readonly (readonly [string, readonly PromptMessage[]])[],
+    after: readonly (readonly [string, readonly PromptMessage[]])[],
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    const most = (all: typeof batch) =>
+      all.reduce((sum, [, messages]) => sum + cost(promptTokens(messages), MAX_TOKENS), 0);
+    const reserved = most(batch) * (offers.calls ?? VOTES);
+    const rest = batch === after ? 0 : most(after);
+    if (!options.budget.reserve(reserved + rest)) return false;
+    options.budget.giveBack(rest);
+    const bill: Bill = { costUsd: 0 };
+    const waiting = [...batch];
     const work = async () => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         const [key, messages] = next;
-        const answer =
-          promptTokens(messages) > MAX_PROMPT_TOKENS
-            ? Promise.resolve({ value: null, reason: "too_long" })
-            : opinion(messages, signal);
+        const answer = opinion(messages, bill, signal);
         asked.set(key, answer);
         // A call that failed may be asked again; the failure itself reaches the caller through the await.
         answer.catch(() => asked.delete(key));
         await answer;
       }
     };
-    await Promise.all(Array.from({ length: PARALLEL }, work));
-    return await Promise.all(questions.map((one) => asked.get(keyOf(one))!));
+    try {
+      await Promise.all(Array.from({ length: PARALLEL }, work));
+    } finally {
+      options.budget.giveBack(reserved - bill.costUsd);
+    }
+    return true;
   }
 
   return {

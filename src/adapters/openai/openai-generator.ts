@@ -1,5 +1,6 @@
 /** Any OpenAI-compatible chat API behind the `Generator` port. Retries, time-outs and the budget live here and nowhere else. */
 import OpenAI, { APIConnectionError, APIError } from "openai";
+import type { Budget } from "../../domain/budget.ts";
 import type { SamplingFacts } from "../../domain/candidate.ts";
 import { selfCertainty } from "../../domain/self-certainty.ts";
 import type { Clock, FailedSample, Generator, Sample, SampleRequest } from "../../ports.ts";
@@ -11,7 +12,7 @@ export type OpenAIOptions = {
   model: string;
   /** Dollars per million tokens; null = unknown: then only tokens are counted and the budget cannot stop. */
   price: { inputPerMillion: number; outputPerMillion: number } | null;
-  budgetUsd: number;
+  budget: Budget;
   clock: Clock;
   /** The package's time-out ends at the headers; this one is between two chunks. */
   idleMs?: number;
@@ -36,8 +37,7 @@ export function createOpenAIGenerator(options: OpenAIOptions): Generator {
   });
   // Log-probabilities are offered by some providers only: the first refusal switches them off for the rest.
   const offers = { logprobs: true };
-  // One budget for everything that this generator is asked.
-  const budget = { left: options.budgetUsd };
+  const { budget } = options;
   return {
     name: "openai",
     model: options.model,
@@ -54,26 +54,25 @@ export function createOpenAIGenerator(options: OpenAIOptions): Generator {
       try {
         while (wanted.length > 0 || running.size > 0) {
           while (wanted.length > 0 && running.size < PARALLEL) {
+            const reserved = budget.reserve(most);
             // What runs may cost less than is reserved for it: only with nothing in flight is too little left for good.
-            if (most > budget.left && running.size > 0) break;
+            if (!reserved && running.size > 0) break;
             const index = wanted.shift()!;
-            if (most > budget.left) {
+            if (!reserved) {
               yield {
                 index,
                 error: {
                   code: "BUDGET_SPENT",
-                  message: `the next candidate may cost $${most.toFixed(4)}, $${Math.max(0, budget.left).toFixed(4)} are left`,
+                  message: `the next candidate may cost $${most.toFixed(4)}, $${Math.max(0, budget.left()).toFixed(4)} are left`,
                 },
                 facts: null,
               };
               continue;
             }
-            // Reserved before the call and given back when the real cost is known.
-            budget.left -= most;
             running.set(
               index,
               sampleOne(client, options, offers, request, index, stop).then((outcome) => {
-                budget.left += most - (outcome.facts?.costUsd ?? 0);
+                budget.giveBack(most - (outcome.facts?.costUsd ?? 0));
                 return outcome;
               }),
             );

@@ -2,12 +2,14 @@
 
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import { type Budget, createBudget } from "../../domain/budget.ts";
 import type { Candidate } from "../../domain/candidate.ts";
 import { reproductionEvidence } from "../../domain/comment.ts";
 import { FunprmError } from "../../domain/errors.ts";
 import { sha256 } from "../../domain/ids.ts";
 import type { ParsedRepoConfig } from "../../domain/repo-config.ts";
 import { unifiedPatch } from "../../domain/unified-patch.ts";
+import { chooseJudges, type LlmJudge } from "../../flows/choose-judges.ts";
 import { type SolvePorts, solveProblem } from "../../flows/solve-problem.ts";
 import type { Checkout, Files } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
@@ -17,10 +19,16 @@ export type SolveDependencies = {
   files: () => Files;
   checkout(path: string): Promise<Checkout>;
   /** Ports for a local run; `replay` is a file of recorded answers or null for the configured LLM. */
-  ports(replay: string | null, budgetUsd: number): Promise<SolvePorts>;
+  ports(replay: string | null, settings: LlmSettings): Promise<Omit<SolvePorts, "pairs">>;
+  /** Null without a key. */
+  llmJudge(settings: LlmSettings): LlmJudge | null;
+  /** Folder of an operator-defined environment with the repository's dependencies. */
+  environment(name: string): string;
   parseConfig(text: string | null): ParsedRepoConfig;
   matches(glob: string, path: string): boolean;
 };
+
+type LlmSettings = { model: string | null; budget: Budget };
 
 type Options = {
   repo: string;
@@ -65,10 +73,14 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
     const { config, problems } = dependencies.parseConfig(bytes === null ? null : new TextDecoder().decode(bytes));
     for (const problem of problems)
       context.stderr(`funprm: .github/funprm.yml line ${problem.line}: ${problem.message}\n`);
-    const ports = await dependencies.ports(
-      options.replay === undefined ? null : path(options.replay),
-      config.budget.usd_per_run,
+    const llm = { model: config.llm.model, budget: createBudget(config.budget.usd_per_run) };
+    const ports = await dependencies.ports(options.replay === undefined ? null : path(options.replay), llm);
+    const { model, pairs, scorer, missing } = chooseJudges(config, ports.model, () =>
+      options.replay === undefined
+        ? (dependencies.llmJudge(llm) ?? "no LLM is configured")
+        : "recorded answers are replayed, so no LLM is asked",
     );
+    for (const line of missing) context.stderr(`funprm: ${line}\n`);
     const candidates = new Map<number, Candidate>();
     const solution = await solveProblem(
       {
@@ -78,7 +90,7 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
         seed,
       },
       checkout,
-      ports,
+      { ...ports, model, pairs },
       {
         candidates: count ?? config.fix.candidates.max,
         temperature: config.llm.temperature,
@@ -89,12 +101,12 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
           allowedPaths: config.fix.allowed_paths,
           matches: dependencies.matches,
         },
-        scorer: "reward",
+        scorer,
         addTest: config.fix.add_test,
         tests: {
           run: config.tests.runner === "sandbox",
           command: config.tests.command,
-          environment: null,
+          environment: config.tests.environment === null ? null : dependencies.environment(config.tests.environment),
           timeoutSeconds: config.tests.timeout_s,
         },
       },
@@ -114,7 +126,7 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
     const { selected, abstention, reason } = solution.selection;
     if (options.json) {
       context.stdout(
-        `${JSON.stringify({ selected, abstention: abstention?.reason ?? null, reason, rule: solution.selection.rule, model: ports.model.info, tests: solution.tests.status, candidates: solution.candidates.map(candidateJson) })}\n`,
+        `${JSON.stringify({ selected, abstention: abstention?.reason ?? null, reason, rule: solution.selection.rule, model: model.info, missing, tests: solution.tests.status, candidates: solution.candidates.map(candidateJson) })}\n`,
       );
       return;
     }

@@ -1,0 +1,45 @@
+/** Who scores functions and who holds duels in one run; what the settings ask for in vain is said, never silently replaced. */
+import type { RepoConfig } from "../domain/repo-config.ts";
+import type { PairJudge, RewardModel } from "../ports.ts";
+
+export type LlmJudge = RewardModel & PairJudge;
+
+export type ChosenJudges = {
+  model: RewardModel;
+  pairs: PairJudge | null;
+  /** The language model among them; null where none is asked. */
+  judge: LlmJudge | null;
+  /** Where the scores come from. */
+  scorer: "reward" | "judge";
+  /** One line for each wish that could not be met. */
+  missing: string[];
+};
+
+/** @param open opens the language model only when something is asked of it; a text instead says why there is none. */
+export function chooseJudges(
+  config: Pick<RepoConfig, "prm" | "fix">,
+  model: RewardModel,
+  open: () => LlmJudge | string,
+): ChosenJudges {
+  const [scores, duels] = [config.prm.backend === "llm-judge", config.fix.select === "knockout"];
+  const none = { model, pairs: null, judge: null, scorer: "reward" as const };
+  if (!scores && !duels) return { ...none, missing: [] };
+  const judge = open();
+  if (typeof judge === "string")
+    return {
+      ...none,
+      missing: [
+        ...(scores
+          ? [`No language model judged the functions: ${judge}; the reward model ${model.info.name} scored all.`]
+          : []),
+        ...(duels ? [`No knockout was held: ${judge}.`] : []),
+      ],
+    };
+  return {
+    model: scores ? judge : model,
+    pairs: duels ? judge : null,
+    judge,
+    scorer: scores ? "judge" : "reward",
+    missing: [],
+  };
+}
