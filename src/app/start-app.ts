@@ -5,7 +5,7 @@ import type { Probot } from "probot";
 import type { ForgetInstallationPayload } from "../domain/job-payloads.ts";
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
 import type { Scorer } from "../flows/choose-scorer.ts";
-import { startHousekeeping } from "../flows/housekeeping.ts";
+import { forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
 import { reviewPull } from "../flows/review-pull.ts";
 import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
@@ -50,7 +50,8 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     "reply-command": (job) => replyCommand(commands, job),
     "review-pull": async (job, signal) =>
       await reviewPull({ ...solve, model: (await parts.chooseScorer()).model }, job, signal),
-    "forget-installation": (job) => runs.deleteInstallation((job.payload as ForgetInstallationPayload).installationId),
+    "forget-installation": (job, signal) =>
+      forgetInstallation([runs], clock, (job.payload as ForgetInstallationPayload).installationId, signal),
   };
   let server: RunningServer | null = null;
   const housekeeping = startHousekeeping({ host: solve.host, runs, clock, log }, parts.retentionDays);

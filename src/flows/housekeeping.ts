@@ -8,6 +8,8 @@ const DAY_MS = 86_400_000;
 const REDELIVERABLE_DAYS = 3;
 /** A delivery that the app refuses every time is not sent for ever. */
 const MOST_ATTEMPTS = 5;
+/** Longer than a lease: by then a holder has seen that its job is gone. */
+const FORGET_AGAIN_SECONDS = 30;
 
 type Ports = { host: Pick<GitHost, "failedDeliveries" | "redeliver">; runs: RunStore; clock: Clock; log: Log };
 
@@ -36,6 +38,22 @@ export function startHousekeeping(ports: Ports, retentionDays: number): { stop()
       await looping;
     },
   };
+}
+
+/**
+ * Rows of an installation that is gone, in every store (rulings 31). Its jobs end first: whoever holds one is refused at the
+ * next heartbeat. What a holder wrote in between goes in a second round, when none can be left.
+ */
+export async function forgetInstallation(
+  stores: readonly { deleteInstallation(installationId: number): Promise<void> }[],
+  clock: Clock,
+  installationId: number,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const store of stores) await store.deleteInstallation(installationId);
+  await clock.sleep(FORGET_AGAIN_SECONDS * 1000, signal);
+  signal.throwIfAborted();
+  for (const store of stores) await store.deleteInstallation(installationId);
 }
 
 /** Asks GitHub for every delivery that was never answered. The delivery id makes one that did arrive a no-op. */

@@ -69,6 +69,12 @@ export function createJobStore(sql: Sql, now: () => Date, newId: () => string): 
             instant(job.delaySeconds ?? 0),
           ],
         );
+        // At once, not when it is claimed: the jobs that it ends may hold every slot of the workers.
+        if (created?.kind === "forget-installation")
+          await inside.query(
+            `UPDATE jobs SET cancel_requested = 1, updated_at = $2 WHERE installation_id = $1 AND id <> $3 AND ${LIVE}`,
+            [installationOf(job.payload), instant(), created.id],
+          );
         const live =
           created ?? (await one(inside, `SELECT * FROM jobs WHERE dedupe_key = $1 AND ${LIVE}`, [job.dedupeKey]));
         if (delivery && live) {

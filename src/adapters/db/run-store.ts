@@ -163,7 +163,18 @@ export function createRunStore(sql: Sql, now: () => Date, newId: () => string): 
 
     deleteInstallation: (installationId) =>
       sql.transaction(async (inside) => {
-        await inside.query("DELETE FROM jobs WHERE installation_id = $1 AND state <> 'running'", [installationId]);
+        const jobs = "installation_id = $1 AND kind <> 'forget-installation'";
+        // The highest fence stays: numbers of claims are never given twice.
+        await inside.query(
+          `DELETE FROM jobs WHERE ${jobs} AND state <> 'running' AND (fence = 0 OR fence < (SELECT MAX(fence) FROM jobs))`,
+          [installationId],
+        );
+        // The holder of a job that is no longer running is refused at its next heartbeat or write, and stops.
+        await inside.query(
+          `UPDATE jobs SET state = 'dead', payload = 'null', worker = NULL, lease_until = NULL, cancel_requested = 1,
+             error_code = 'INTERRUPTED', error_message = 'the app was uninstalled', updated_at = $2 WHERE ${jobs}`,
+          [installationId, now().toISOString()],
+        );
         await inside.query("DELETE FROM runs WHERE installation_id = $1", [installationId]);
       }),
     expireBefore: (instant) =>
