@@ -24,6 +24,9 @@ def main() -> None:
             command.add_argument("--data", type=Path, help="with --preset: folder that `funprm dataset build` made")
             command.add_argument("--run", type=Path, help="with --preset: folder of the run; a second start goes on")
             command.add_argument("--steps", type=int, default=1000)
+            command.add_argument("--every", type=int, default=50, help="with --preset: steps between evaluations")
+            command.add_argument("--tokens", type=int, default=4096, help="with --preset: padded tokens of a batch")
+            command.add_argument("--form", help="with --preset: another form of the correction; none is the control")
             command.add_argument("--seed", type=int, default=0)
         if name == "export":
             command.add_argument("--config", type=Path, required=True)
@@ -110,7 +113,8 @@ def main() -> None:
 
             tell(text)
             places = (str(arguments.backbone), str(arguments.data), str(arguments.run))
-            train_corrected(CorrectedRun(arguments.preset, *places, arguments.steps, arguments.seed), tell)
+            sizes = {name: getattr(arguments, name) for name in ("steps", "seed", "every", "tokens", "form")}
+            train_corrected(CorrectedRun(arguments.preset, *places, **sizes), tell)
             return
         config = read_config(arguments.config)
         if arguments.command == "train" and arguments.print_config:

@@ -24,10 +24,21 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class InnerBatch:
-    """Inputs of n steps and `rows`, int64 [n], their indices in the table; clean labels stand in the table too."""
+    """Inputs of n steps and `rows`, int64 [n], their indices in the table; clean labels stand in the table too.
+
+    `weights` [n]: loss weight of each step, 1 where None. `extra`: a term on the logits [n] that holds no label of the
+    table (rulings 8). `probed`: the inputs of the steps that alone hold an entry and their places in `rows`, so that no
+    derivative is taken along the others; None = all.
+    """
 
     inputs: Any
     rows: Tensor
+    weights: Tensor | None = None
+    extra: Callable[[Tensor], Tensor] | None = None
+    probed: tuple[Any, Tensor] | None = None
+
+    def weight(self) -> Tensor:
+        return torch.ones(len(self.rows)) if self.weights is None else self.weights
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,8 @@ class MetaBatch:
 class Settings:
     """`fd_alpha` is the length of a finite-difference probe; `refresh` steps share one outer gradient; `clip` 0 is none.
 
-    `link` maps a logit to the prediction (the identity in method.md's linear known answers).
+    `link` maps a logit to the prediction (the identity in method.md's linear known answers). `bfloat16`: the two losses
+    are computed in mixed precision (CPU); weights and probes stay in float32.
     """
 
     inner: Literal["squared", "bce"] = "squared"
@@ -54,6 +66,7 @@ class Settings:
     fd_alpha: float = 0.01
     refresh: int = 1
     clip: float = 0.0
+    bfloat16: bool = False
     link: Callable[[Tensor], Tensor] = torch.sigmoid
 
 
@@ -204,14 +217,18 @@ class BiLevel:
     def _inner_gradient(self, batches: Sequence[InnerBatch]) -> tuple[float, float]:
         """Leaves ∇ℓ in `.grad`; returns the loss and the clipping factor."""
         self.optimiser.zero_grad()
-        total = sum(len(batch.rows) for batch in batches)
+        total = sum(float(batch.weight().sum()) for batch in batches)
         value = 0.0
         for batch in batches:
+            with self._precision():
+                logits = self.logits(self.module, batch.inputs)
             losses = inner_losses(
-                self.logits(self.module, batch.inputs), self.table.corrected(batch.rows),
-                self.settings.inner, self.settings.link,
+                logits.to(batch.weight().dtype) if self.settings.bfloat16 else logits,
+                self.table.corrected(batch.rows), self.settings.inner, self.settings.link,
             )  # fmt: skip
-            loss = (losses * self.table.weights(batch.rows)).sum() / total
+            loss = (losses * self.table.weights(batch.rows) * batch.weight()).sum() / total
+            if batch.extra is not None:
+                loss = loss + batch.extra(logits.float()) / len(batches)
             loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
         if not math.isfinite(value):
@@ -225,7 +242,9 @@ class BiLevel:
 
     def _outer_gradient(self, meta: MetaBatch) -> tuple[float, Params]:
         """L(θ') and its gradient at the θ the module holds now; `.grad` is left as it was."""
-        rewards = self.settings.link(self.logits(self.module, meta.inputs))
+        with self._precision():
+            logits = self.logits(self.module, meta.inputs)
+        rewards = self.settings.link(logits.float() if self.settings.bfloat16 else logits)
         scores = aggregate(rewards, meta.solution, len(meta.labels), self.settings.predict)
         loss = outer_loss(scores, meta.labels, meta.problems, self.settings.outer)
         found = torch.autograd.grad(loss, list(self.trained.values()), allow_unused=True)
@@ -236,24 +255,31 @@ class BiLevel:
 
     def _row_gradient(self, old: Params, direction: Params, batches: Sequence[InnerBatch]) -> Tensor:
         """dL/dr̃ (dL/dw in form `weight`) of every row, [n]: forward passes only."""
-        total = sum(len(batch.rows) for batch in batches)
+        total = sum(float(batch.weight().sum()) for batch in batches)
         weighted = self.table.settings.form == "weight"
         out = []
         for batch in batches:
-            labels = self.table.corrected(batch.rows)
+            everywhere = torch.arange(len(batch.rows))
+            inputs, at = (batch.inputs, everywhere) if batch.probed is None else batch.probed
+            found = torch.zeros(len(batch.rows), dtype=self.table.base.dtype)
+            out.append(found)
+            if len(at) == 0:
+                continue
+            labels = self.table.corrected(batch.rows[at])
 
-            def quantity(params: Params, batch: InnerBatch = batch, labels: Tensor = labels) -> Tensor:
-                logits = self.logits(_Functional(self.module, params), batch.inputs)
+            def quantity(params: Params, inputs: Any = inputs, labels: Tensor = labels) -> Tensor:
+                logits = self.logits(_Functional(self.module, params), inputs)
                 if weighted:
                     return inner_losses(logits, labels, self.settings.inner, self.settings.link)
                 return self.settings.link(logits) if self.settings.inner == "squared" else logits
 
             along = self._along(quantity, old, direction)
-            if weighted:
-                out.append(-along / total)
-            else:
-                out.append((2.0 if self.settings.inner == "squared" else 1.0) * along / total)
+            scale = -1.0 if weighted else 2.0 if self.settings.inner == "squared" else 1.0
+            found[at] = (scale * along * batch.weight()[at] / total).to(found.dtype)
         return torch.cat(out)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.bfloat16)
 
     def _along(self, quantity: Callable[[Params], Tensor], old: Params, direction: Params) -> Tensor:
         """⟨∇quantity, direction⟩ at `old`, [n]."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
@@ -209,6 +210,22 @@ def load_model(folder: Path) -> RewardModel:
             "bad_bundle", f"{weights}: does not fit config.json ({str(problem).splitlines()[0]})"
         ) from problem
     return model.eval()
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether `save_model` wrote the weights in `folder`, head and all."""
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        return False
+    with safe_open(weights, framework="pt") as file:
+        return "head.weight" in file.keys()  # noqa: SIM118 - the file is no mapping
+
+
+def open_checkpoint(folder: Path) -> RewardModel:
+    """What `save_model` wrote, to be trained on: plain attention, which forward-mode derivatives need (rulings 8)."""
+    model = load_model(folder)
+    model.backbone.set_attn_implementation("eager")
+    return model
 
 
 @torch.no_grad()

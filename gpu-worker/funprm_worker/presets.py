@@ -95,6 +95,42 @@ _DREAMPRM_CODE = {
     "split.test_from": _s("2025-02-01"),
 }
 
+ALL_STEPS = "all labelled steps, the noisy ones with corrected label"
+
+_DEFAULT = {
+    "prompt": _a("ours"),
+    "generators": _a("any"),
+    "select.n": _a(8),
+    "select.aggregate": _s("mean"),
+    "labels.k": _a(16),
+    "labels.adaptive": _a(True),
+    "backbone.name": _a("the bundled model's checkpoint"),
+    "backbone.adaptation": _a("full"),
+    "backbone.head": _a("scalar"),
+    "inner.loss": _a("bce"),
+    "inner.pairwise": _a(0.5),
+    "inner.rows": _a(ALL_STEPS),
+    "inner.per_side": _a(4),
+    "inner.broadcast": _a(0.3),
+    "inner.optimiser": _a("adam"),
+    "inner.rate": _a(1e-4),
+    "inner.clip": _a(1.0),
+    "inner.bfloat16": _a(True),
+    "meta.network": _s(None),
+    "meta.entries": _s("one a noisy step"),
+    "meta.form": _a("logit"),
+    "meta.start": _a("(passes + 1/2) / (trials + 1)"),
+    "meta.anchor": _a(0.0),
+    "meta.labels": _s("clean final-solution rewards"),
+    "meta.split": _a("disjoint"),
+    "meta.predict": _a("mean"),
+    "meta.loss": _a("pairwise"),
+    "meta.gradient": _a("jvp"),
+    "meta.unroll": _a(1),
+    "meta.optimiser": _a("adam"),
+    "meta.rate": _a(0.2),
+}
+
 PRESETS: dict[str, dict[str, Setting]] = {
     "funprm": _FUNPRM,
     "dreamprm-code": _DREAMPRM_CODE,
@@ -106,6 +142,7 @@ PRESETS: dict[str, dict[str, Setting]] = {
         "meta.weight_range": _r("0 to 2"),
         "meta.probes_with_dropout": _r(True),
     },
+    "default": _DEFAULT,
 }
 
 

@@ -11,6 +11,8 @@ from funprm_worker.errors import WorkerError
 
 RENDER_VERSIONS = ("v1", "v1-nodoc")
 SOURCES = ("monte_carlo", "broadcast", "min_rule", "mutation", "unit_test", "outcome", "judge")
+NOISY = ("monte_carlo", "broadcast", "judge")
+"""What a correction may move; every other label is clean."""
 CLEAN_FINAL = ("unit_test", "outcome", "min_rule", "mutation")
 
 

@@ -19,22 +19,35 @@ from torch import Tensor, nn
 
 from funprm_worker import health
 from funprm_worker.bilevel import BiLevel, InnerBatch, MetaBatch, Settings
+from funprm_worker.cluster_batches import BatchSettings, ClusterBatches
 from funprm_worker.correction import CorrectionTable, StepLabel, TableSettings
 from funprm_worker.encode import Encoder, assemble
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import solution_figures
-from funprm_worker.model import Lora, RewardModel, open_backbone, require_fp32_trainables, save_model
-from funprm_worker.presets import preset
+from funprm_worker.model import (
+    Lora,
+    RewardModel,
+    is_checkpoint,
+    open_backbone,
+    open_checkpoint,
+    require_fp32_trainables,
+    save_model,
+)
+from funprm_worker.presets import ALL_STEPS, preset
+from funprm_worker.rows import NOISY as NOISY
 from funprm_worker.rows import Row, assert_disjoint, read_rows
 from funprm_worker.train import EncodedRow, clusters_of, encode_rows, mean, pad, spread_within_problems, step_rewards
 
-NOISY = ("monte_carlo", "broadcast", "judge")
 FINAL = ("unit_test", "outcome")
 
 
 @dataclass(frozen=True)
 class CorrectedRun:
-    """`tokens`: padded tokens of one inner batch and of one meta batch; `every`: steps between evaluations."""
+    """`tokens`: padded tokens of one inner batch, and of one meta batch (half of it where batches are clusters);
+    `every`: steps between evaluations; `form`: overrides the preset's, `none` is the control without correction.
+
+    `backbone`: folder of a Hugging Face model, or a checkpoint of `train` with its tokenizer.json to go on from.
+    """
 
     preset: str
     backbone: str
@@ -46,11 +59,13 @@ class CorrectedRun:
     tokens: int = 4096
     every: int = 50
     validation_rows: int = 400
+    form: str | None = None
 
 
 @dataclass(frozen=True)
 class Chain:
-    """`reads`: (position of a step token, index of its label in the table) of the noisy steps."""
+    """`reads`: (position of a step token, index of its label in the table) of the noisy steps, of all labelled ones where
+    the preset trains on those too."""
 
     row: Row
     ids: list[int]
@@ -84,6 +99,8 @@ class _Run:
     def __init__(self, run: CorrectedRun, report: Callable[[str], None]) -> None:
         self.run, self.report = run, report
         self.values = {key: one.value for key, one in preset(run.preset).items()}
+        if run.form is not None:
+            self.values["meta.form"] = run.form
         self.folder = Path(run.run)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._same_config()
@@ -96,18 +113,17 @@ class _Run:
         self.encoder = Encoder.of_backbone(Path(run.backbone))
         self.encoder.tokenizer.save(str(self.folder / "tokenizer.json"), pretty=False)
         self.labels: list[StepLabel] = []
-        self.inner = [chain for chain in map(self._chain, splits["training"]) if chain is not None and chain.reads]
-        # `same`: the clean final verdicts of the training problems; the two papers do not hold problems apart.
-        meta = splits["training"] if self.values["meta.split"] == "same" else splits["meta"]
-        known = [row for row in meta if row.verdict is not None]
-        self.meta = [chain for chain in map(self._chain_without_labels, known) if chain is not None]
-        if not self.inner or not self.meta:
-            raise WorkerError(
-                "bad_rows",
-                f"{run.data}: {len(self.inner)} rows with noisy steps and {len(self.meta)} with a clean verdict;"
-                " a correction needs both",
-            )
+        self.clusters: ClusterBatches | None = None
+        self.inner: list[Chain] = []
+        self.meta: list[Chain] = []
+        self.bfloat16 = bool(self.values.get("inner.bfloat16", False))
+        if self.values["inner.rows"] == ALL_STEPS:
+            self.clusters = ClusterBatches(splits["training"], splits["meta"], self.encoder, self._batch_settings())
+            self.labels = self.clusters.labels
+        else:
+            self._chains(splits)
         clusters = [c for c in clusters_of(splits["validation"], 8, run.seed) if {r.verdict for r in c} >= {0, 1}]
+        random.Random(run.seed).shuffle(clusters)
         rows = [row for cluster in clusters for row in cluster if not row.empty_prefix][: run.validation_rows]
         self.held_out: list[EncodedRow] = encode_rows(rows, self.encoder, run.max_tokens, 1.0)
         self.model = self._model()
@@ -124,14 +140,50 @@ class _Run:
             logits_at,
             self.optimiser,
             self.table,
-            Settings(predict=v["meta.predict"], gradient=v["meta.gradient"], fd_alpha=v["meta.fd_alpha"]),  # type: ignore[arg-type]
+            Settings(
+                inner=v["inner.loss"],  # type: ignore[arg-type]
+                outer=v.get("meta.loss", "squared"),  # type: ignore[arg-type]
+                predict=v["meta.predict"],  # type: ignore[arg-type]
+                gradient=v["meta.gradient"],  # type: ignore[arg-type]
+                fd_alpha=v.get("meta.fd_alpha", 0.01),  # type: ignore[arg-type]
+                clip=v.get("inner.clip", 0.0),  # type: ignore[arg-type]
+                bfloat16=self.bfloat16,
+            ),
         )
+
+    def _batch_settings(self) -> BatchSettings:
+        v, run = self.values, self.run
+        return BatchSettings(
+            run.tokens,
+            run.max_tokens,
+            v["inner.per_side"],  # type: ignore[arg-type]
+            v["inner.broadcast"],  # type: ignore[arg-type]
+            v["inner.pairwise"],  # type: ignore[arg-type]
+            run.seed,
+        )
+
+    def _chains(self, splits: dict[str, list[Row]]) -> None:
+        """Single rows, as the papers train: noisy steps inside, clean verdicts outside."""
+        self.inner = [chain for chain in map(self._chain, splits["training"]) if chain is not None and chain.reads]
+        # `same`: the clean final verdicts of the training problems; the two papers do not hold problems apart.
+        meta = splits["training"] if self.values["meta.split"] == "same" else splits["meta"]
+        known = [row for row in meta if row.verdict is not None]
+        self.meta = [chain for chain in map(self._chain_without_labels, known) if chain is not None]
+        if not self.inner or not self.meta:
+            raise WorkerError(
+                "bad_rows",
+                f"{self.run.data}: {len(self.inner)} rows with noisy steps and {len(self.meta)} with a clean verdict;"
+                " a correction needs both",
+            )
 
     def _same_config(self) -> None:
         facts = {
             **asdict(self.run),
             "settings": {key: [one.value, one.source] for key, one in preset(self.run.preset).items()},
-            "overrides": {"meta.probes_with_dropout": False} if "meta.probes_with_dropout" in self.values else {},
+            "overrides": {
+                **({"meta.probes_with_dropout": False} if "meta.probes_with_dropout" in self.values else {}),
+                **({"meta.form": self.run.form} if self.run.form is not None else {}),
+            },
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
@@ -143,12 +195,13 @@ class _Run:
             raise WorkerError("bad_config", f"{path}: the run was started with another config; give it another folder")
         path.write_text(text)
         for key, value in facts["overrides"].items():
-            self.report(
-                f"override: {key} = {value} (probes with dropout have the wrong sign in a quarter of the cases)"
-            )
+            why = " (probes with dropout have the wrong sign in a quarter of the cases)" if "probes" in key else ""
+            self.report(f"override: {key} = {value}{why}")
 
     def _model(self) -> RewardModel:
         v, lora = self.values, None
+        if is_checkpoint(Path(self.run.backbone)):
+            return open_checkpoint(Path(self.run.backbone))
         if v["backbone.adaptation"] == "lora":
             lora = Lora(*(v[f"backbone.lora.{name}"] for name in ("r", "alpha", "dropout", "targets")))  # type: ignore[arg-type]
         return open_backbone(
@@ -220,8 +273,12 @@ class _Run:
         meta_losses: list[float] = []
         while step < self.run.steps:
             rng = random.Random(self.run.seed * 1_000_003 + step)
-            inner = self._inner_batch(self._draw(self.inner, rng))
-            done = self.bilevel.step([inner], self._meta_batch(self._draw(self.meta, rng)))
+            if self.clusters is None:
+                inner = self._inner_batch(self._draw(self.inner, rng))
+                meta = self._meta_batch(self._draw(self.meta, rng))
+            else:
+                inner, meta = self.clusters.inner_batch(rng), self.clusters.meta_batch(rng)
+            done = self.bilevel.step([inner], meta)
             losses.append(done.loss)
             meta_losses.append(done.meta_loss)
             step += 1
@@ -263,7 +320,8 @@ class _Run:
         figures = solution_figures([one.row for one in self.held_out], scores)
         rows = torch.arange(len(self.labels))
         moved = (self.table.corrected(rows) - CorrectionTable(self.labels, self.table.settings).corrected(rows)).abs()
-        delta = torch.cat([one.flatten().abs() for one in self.table.values])
+        # Entries that were never touched stand at their start and say nothing.
+        delta = torch.cat([torch.zeros(1), *(v.flatten().abs()[k.flatten() > 0] for v, k in self._touched())])
         return {
             "step": step,
             "loss": loss,
@@ -272,9 +330,16 @@ class _Run:
             "auc": figures["auc"]["value"] if figures["auc"] else 0.5,
             "bestOf": figures["bestOf"]["value"] if figures["bestOf"] else 0.0,
             "deltaP99": float(torch.quantile(delta, 0.99)),
-            "labelsMoved": float(moved.mean()),
+            "labelsMoved": float(moved[self.table.touches > 0].mean()) if self.table.touches.any() else 0.0,
             "touches": float(self.table.touches.sum()),
         }
+
+    def _touched(self) -> list[tuple[Tensor, Tensor]]:
+        """The table's values and how often each was stepped, in one shape."""
+        shaped = []
+        for value, steps in zip(self.table.values, self.table.steps, strict=True):
+            shaped.append((value, steps.reshape(-1, *([1] * (value.dim() - 1))).expand_as(value)))
+        return shaped
 
     @staticmethod
     def _alarm(looks: list[dict[str, float]]) -> health.Alarm | None:

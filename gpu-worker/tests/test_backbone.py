@@ -355,7 +355,7 @@ def write_data(tmp_path: Path, noisy: bool = False) -> None:
                     out.write(json.dumps(row) + "\n")
 
 
-@pytest.mark.parametrize("name", ["funprm", "dreamprm-code", "dreamprm-code-release"])
+@pytest.mark.parametrize("name", ["funprm", "dreamprm-code", "dreamprm-code-release", "default"])
 def test_a_preset_runs_end_to_end_and_is_resumed_bit_for_bit(backbone: Path, tmp_path: Path, name: str) -> None:
     from funprm_worker.train_corrected import CorrectedRun, train_corrected
 
