@@ -7,6 +7,7 @@ export type Asked = {
   logprobs?: boolean;
   seed?: number;
   temperature?: number;
+  stream?: boolean;
 };
 export type Answer = {
   status?: number;
@@ -28,6 +29,15 @@ export async function startFakeLlm(answer: (asked: Asked) => Answer) {
       const question = JSON.parse(body) as Asked;
       asked.push(question);
       const { status = 200, text = "", refusal, finish = "stop", tokens } = answer(question);
+      const usage = { prompt_tokens: 1000, completion_tokens: 1, total_tokens: 1001 };
+      if (question.stream && status < 400) {
+        const chunk = (choices: object[], counted: object | null) =>
+          `data: ${JSON.stringify({ id: "x", object: "chat.completion.chunk", created: 1, model: "m", choices, usage: counted })}\n\n`;
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.write(chunk([{ index: 0, delta: { content: text }, finish_reason: finish }], null));
+        response.end(`${chunk([], usage)}data: [DONE]\n\n`);
+        return;
+      }
       response.writeHead(status, { "content-type": "application/json" });
       const top = tokens?.map(([token, p]) => ({ token, logprob: Math.log(Math.max(p, 1e-9)), bytes: null })) ?? [];
       response.end(
@@ -50,7 +60,7 @@ export async function startFakeLlm(answer: (asked: Asked) => Answer) {
                         : null,
                   },
                 ],
-                usage: { prompt_tokens: 1000, completion_tokens: 1, total_tokens: 1001 },
+                usage,
               },
         ),
       );
