@@ -9,6 +9,8 @@ from typing import Any
 
 from funprm_worker.errors import WorkerError
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -71,6 +73,7 @@ class Config:
     run: str
     seed: int
     threads: int
+    precision: str
     model: ModelConfig
     pretrain: PretrainConfig
     reward: RewardConfig
@@ -86,6 +89,8 @@ def read_config(path: Path) -> Config:
         raise WorkerError("bad_config", f"{path}: {problem}") from problem
     values = _with_backbone(values, str(path))
     result: Config = _build(Config, values, str(path))
+    if result.precision not in PRECISIONS:
+        raise WorkerError("bad_config", f"{path}: precision {result.precision!r} is none of {', '.join(PRECISIONS)}")
     if result.backbone is not None and result.pretrain.steps > 0:
         raise WorkerError("bad_config", f"{path}: [pretrain] steps must be 0 with a [backbone], which is pretrained")
     return result

@@ -101,22 +101,31 @@ def pad(rows: list[list[int]], pad_id: int) -> Tensor:
     return torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in rows], dtype=torch.int64)
 
 
-def hidden_states(model: RewardModel, ids: Tensor) -> Tensor:
-    hidden: Tensor = model.backbone(input_ids=ids, use_cache=False).last_hidden_state
-    return hidden
+def hidden_states(model: RewardModel, ids: Tensor, precision: str = "float32") -> Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        hidden: Tensor = model.backbone(input_ids=ids, use_cache=False).last_hidden_state
+    return hidden.float()
 
 
-def language_loss(model: RewardModel, hidden: Tensor, ids: Tensor, pad_id: int) -> Tensor:
+def language_loss(model: RewardModel, hidden: Tensor, ids: Tensor, pad_id: int, precision: str = "float32") -> Tensor:
     """Next-token cross entropy with tied embeddings; padding does not count."""
-    logits = hidden[:, :-1] @ model.backbone.get_input_embeddings().weight.T
-    loss: Tensor = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=pad_id)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        logits = hidden[:, :-1] @ model.backbone.get_input_embeddings().weight.T
+    loss: Tensor = functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), ignore_index=pad_id)
     return loss
 
 
-def reward_loss(model: RewardModel, batch: list[EncodedRow], pad_id: int, pairwise: float, language: float) -> Tensor:
+def reward_loss(
+    model: RewardModel,
+    batch: list[EncodedRow],
+    pad_id: int,
+    pairwise: float,
+    language: float,
+    precision: str = "float32",
+) -> Tensor:
     """Weighted BCE on soft step labels, the pairwise term on final logits inside one (group, pool), the language term."""
     ids = pad([one.ids for one in batch], pad_id)
-    hidden = hidden_states(model, ids)
+    hidden = hidden_states(model, ids, precision)
     logits = model.logits_of(hidden)
     at = [(i, end) for i, one in enumerate(batch) for end in one.ends]
     flat = logits[[i for i, _ in at], [end for _, end in at]]
@@ -137,7 +146,7 @@ def reward_loss(model: RewardModel, batch: list[EncodedRow], pad_id: int, pairwi
     if gaps and pairwise:
         loss = loss + pairwise * functional.softplus(-torch.stack(gaps)).mean()
     if language:
-        loss = loss + language * language_loss(model, hidden, ids, pad_id)
+        loss = loss + language * language_loss(model, hidden, ids, pad_id, precision)
     return loss
 
 
@@ -271,7 +280,8 @@ class Run:
             starts = torch.randint(0, len(data) - settings.length, (rows,), generator=rng)
             ids = torch.stack([data[s : s + settings.length] for s in starts.tolist()])
             self.model.train()
-            loss = language_loss(self.model, hidden_states(self.model, ids), ids, self.encoder.pad_id)
+            hidden = hidden_states(self.model, ids, self.config.precision)
+            loss = language_loss(self.model, hidden, ids, self.encoder.pad_id, self.config.precision)
             losses.append(self._update(optimiser, loss, settings.rate, step, settings.steps, []))
             if (step + 1) % self.config.checkpoint.every == 0 or step + 1 == settings.steps:
                 self._log(
@@ -279,6 +289,9 @@ class Run:
                 )
                 losses = []
                 self._save(optimiser, {"phase": "pretrain", "step": step + 1})
+        # Kept, so that other fine-tunes can start from the language model: `[backbone] folder` of their configs.
+        self.model.backbone.save_pretrained(self.folder / "pretrained")
+        self.encoder.tokenizer.save(str(self.folder / "pretrained" / "tokenizer.json"), pretty=False)
 
     def _reward(self, state: dict[str, Any], best: Path) -> None:
         settings, every = self.config.reward, self.config.checkpoint.every
@@ -303,7 +316,9 @@ class Run:
             # LoRA's dropout: a resumed run draws the masks of this step again.
             torch.manual_seed(self.config.seed * 15_485_863 + step)
             self.model.train()
-            loss = reward_loss(self.model, batch, self.encoder.pad_id, settings.pairwise, settings.language)
+            loss = reward_loss(
+                self.model, batch, self.encoder.pad_id, settings.pairwise, settings.language, self.config.precision
+            )
             losses.append(
                 self._update(optimiser, loss, settings.rate, step, settings.steps, [one.row.id for one in batch])
             )

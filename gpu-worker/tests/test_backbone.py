@@ -239,6 +239,7 @@ data = "{tmp_path}/data"
 run = "{tmp_path}/RUN"
 seed = 3
 threads = 1
+precision = "float32"
 [model]
 max_tokens = 256
 [backbone]
