@@ -18,7 +18,10 @@ TRIALS, NOISY_SHARE, RADIUS, BATCH, RATE = 16, 0.35, 3.35, 64, 0.5
 
 @dataclass(frozen=True)
 class World:
-    """`x` [n, d] noisy rows with `passes` of 16 and their `truth` in (0,1); `meta` rows with clean 0/1 labels; `test` rows."""
+    """`x` [n, d] noisy rows with `passes` of 16 and their `truth` in (0,1); `meta` rows with clean 0/1 labels; `test` rows.
+
+    λ is chosen on `chosen`, 200 rows with clean 0/1 labels that nothing else sees.
+    """
 
     x: Any
     truth: Any
@@ -28,6 +31,8 @@ class World:
     meta_labels: Any
     test: Any
     test_truth: Any
+    chosen: Any
+    chosen_labels: Any
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,10 @@ def world(d: int, meta: int, noise: str, seed: int, rows: int = 2000) -> World:
     passes = np.asarray(rng.binomial(TRIALS, truth), dtype=float)
     corrupted = rng.random(rows) < NOISY_SHARE
     wrong = TRIALS - passes if noise == "flip" else np.zeros(rows)
+    chosen = rng.normal(size=(200, d))
     return World(
         x, truth, np.where(corrupted, wrong, passes), corrupted,
-        a, (sigmoid(a @ w) > 0.5).astype(float), test, sigmoid(test @ w),
+        a, (sigmoid(a @ w) > 0.5).astype(float), test, sigmoid(test @ w), chosen, (sigmoid(chosen @ w) > 0.5).astype(float),
     )  # fmt: skip
 
 
@@ -106,15 +112,10 @@ def recover(one: World, options: Options, seed: int = 0) -> dict[str, float]:
             g = sigmoid(one.meta @ after)
             v = 2 * ((g - one.meta_labels) * g * (1 - g)) @ one.meta / len(one.meta)
             along = slope * (x @ v)
-            # The anchor is on the scale of dL/dr̃ = (2η/|B|)·⟨∇f, v⟩; the table's step is on ⟨∇f, v⟩ (rulings 9).
-            pull = 2 * options.anchor * TRIALS * (r - base[at]) * BATCH / (2 * RATE)
-            if form == "logit":
-                step = (along + pull) * r * (1 - r)
-            elif form == "additive":
-                step = along + pull
-            else:
-                step = -(f - r) * along
+            step = along * r * (1 - r) if form == "logit" else along if form == "additive" else -(f - r) * along
             np.subtract.at(delta, entry[at], np.where(learnable[at], options.table_rate * step, 0.0))
+            if form == "logit" and options.anchor > 0:
+                delta = anchored(delta, entry, at[learnable[at]], base, logit, options)
         theta = after
     everything = np.arange(n)
     final = labels(everything)
@@ -133,10 +134,29 @@ def recover(one: World, options: Options, seed: int = 0) -> dict[str, float]:
         "corrupted_mae": float(error[one.corrupted].mean()),
         "label_auc": auc(final, one.truth > 0.5),
         "auc": auc(scores, passed),
+        "chosen_auc": auc(one.chosen @ theta, one.chosen_labels),
         "bestOf8": float(np.mean(groups)),
     }
 
 
+def anchored(delta: Any, entry: Any, at: Any, base: Any, logit: Any, options: Options) -> Any:
+    """`CorrectionTable`'s proximal step of the anchor on the entries of the drawn rows `at`, each weighing as often as it was drawn."""
+    # The anchor is on the scale of dL/dr̃ = (2η/|B|)·⟨∇f, v⟩; the table's step is on ⟨∇f, v⟩ (rulings 9).
+    at, drawn = np.unique(at, return_counts=True)
+    strength = drawn * 2 * options.anchor * TRIALS * BATCH / (2 * RATE)
+    half = delta[entry[at]]
+    low, high = np.minimum(half, 0), np.maximum(half, 0)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        label = sigmoid(logit[at] + middle)
+        below = (middle - half) / options.table_rate + strength * (label - base[at]) * label * (1 - label) < 0
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    out = delta.copy()
+    out[entry[at]] = (low + high) / 2
+    return out
+
+
+BISECTIONS = 30
 EASY, HARD = ("d20 meta200 flip", 20, 200, "flip", 1500.0), ("d100 meta60 zero", 100, 60, "zero", 20.0)
 ADDITIVE_RATE = 0.1
 """A logit's step is damped by r̃(1 - r̃), and 1,500 of value units would leave [0,1] at once."""

@@ -15,6 +15,9 @@ FORMS: tuple[str, ...] = get_args(Form)
 SIZES = ("step", "problem-step", "bucket", "global")
 WEIGHT_RANGE = (0.0, 2.0)
 """Of the published code's loss weights."""
+BISECTIONS = 30
+REMEMBERED = 10
+"""Changes kept of each entry, for the alarm of oscillation (health.py)."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,13 @@ class CorrectionTable:
         self.moment = [torch.zeros_like(one) for one in self.values]
         self.square = [torch.zeros_like(one) for one in self.values]
         self.steps = [torch.zeros(len(one), dtype=torch.int64) for one in self.values]
+        self.start = [one.clone() for one in self.values]
+        # Oldest first; 0 stands for no change yet.
+        self.changes = torch.zeros(count if self._per_entry else 0, REMEMBERED, dtype=dtype)
+
+    @property
+    def _per_entry(self) -> bool:
+        return self.settings.form not in ("none", "network")
 
     def _entries(self) -> Tensor:
         """Index of the entry of each label, -1 where the label is clean or not learnable."""
@@ -170,17 +180,21 @@ class CorrectionTable:
         """One step down the outer loss; `gradient` [n] is dL/dr̃ of `rows` (dL/dw in form `weight`).
 
         Adds the anchor λ·trials·(r̃ - base)² of these rows. Returns how many rows hold an entry that was stepped. Each
-        entry counts its own steps; there is no weight decay and no other entry moves.
+        entry counts its own steps; there is no weight decay and no other entry moves. The plain step of the logit form
+        takes the anchor implicitly (`_anchored`): an explicit one throws labels from side to side once β·λ·trials is large.
         """
         if self.settings.form == "none":
             return 0
         values = [one.detach().requires_grad_() for one in self.values]
+        implicit = self.settings.form == "logit" and self.settings.optimiser == "sgd"
         if self.settings.form == "weight":
             outer = (self._weights(rows, values) * gradient).sum()
         else:
             labels = self._labels(rows, values)
-            anchor = self.trials[rows] * (labels - self.base[rows]) ** 2
-            outer = (labels * gradient).sum() + self.settings.anchor * anchor.sum()
+            outer = (labels * gradient).sum()
+            if not implicit:
+                anchor = self.trials[rows] * (labels - self.base[rows]) ** 2
+                outer = outer + self.settings.anchor * anchor.sum()
         if not outer.requires_grad:
             return 0
         gradients = torch.autograd.grad(outer, values, allow_unused=True)
@@ -189,11 +203,39 @@ class CorrectionTable:
             return 0
         self.touches[held] += 1
         entries = torch.unique(self.entry[held])
+        before = self.values[0][entries].clone() if self._per_entry else None
         for i, gradient_of in enumerate(gradients):
             if gradient_of is not None:
                 at = torch.arange(len(self.values[i])) if self.settings.form == "network" else entries
                 self._move(i, at, gradient_of[at])
+        if implicit and self.settings.anchor > 0 and self.settings.rate > 0:
+            self.values[0][entries] = self._anchored(held, entries, self.values[0][entries])
+        if before is not None:
+            change = self.values[0][entries] - before
+            moved = change != 0
+            at = entries[moved]
+            self.changes[at] = torch.cat([self.changes[at, 1:], change[moved, None]], dim=1)
         return len(held)
+
+    def _anchored(self, rows: Tensor, entries: Tensor, half: Tensor) -> Tensor:
+        """The δ between 0 and `half` where (δ - half)/β plus the anchor's slope is 0: a proximal step, stable for every β."""
+        at = torch.searchsorted(entries, self.entry[rows])
+        base, strength = self.base[rows], 2 * self.settings.anchor * self.trials[rows]
+        low, high = half.clamp(max=0), half.clamp(min=0)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            label = torch.sigmoid(torch.logit(base) + middle[at])
+            pull = torch.zeros_like(half).index_add_(0, at, strength * (label - base) * label * (1 - label))
+            below = (middle - half) / self.settings.rate + pull < 0
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
+
+    def deltas(self) -> Tensor:
+        """How far each entry stands from its start, in its own units, [entries]; the network's is δ of every noisy label."""
+        if self._per_entry:
+            return self.values[0] - self.start[0]
+        rows = torch.nonzero(self.entry >= 0).squeeze(-1)
+        return torch.logit(self.corrected(rows)) - torch.logit(self.base[rows])
 
     def _move(self, i: int, at: Tensor, gradient: Tensor) -> None:
         if self.settings.optimiser == "sgd":
@@ -233,6 +275,7 @@ class CorrectionTable:
             "square": self.square,
             "steps": self.steps,
             "touches": self.touches,
+            "changes": self.changes,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -243,3 +286,4 @@ class CorrectionTable:
         for name in ("values", "moment", "square", "steps"):
             setattr(self, name, [one.clone() for one in state[name]])
         self.touches = state["touches"].clone()
+        self.changes = state["changes"].clone()

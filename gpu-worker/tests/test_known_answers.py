@@ -191,7 +191,7 @@ def test_e_without_the_anchor_a_small_clean_set_ruins_the_labels_and_with_it_not
 @pytest.mark.parametrize("form", ["logit", "additive", "weight"])
 def test_the_closed_form_of_the_ablations_takes_the_steps_of_the_meta_step(form: str) -> None:
     one = world(4, 6, "flip", 0, rows=64)
-    options = Options(form, table_rate=3.0, anchor=0.01 if form != "weight" else 0.0, steps=1)
+    options = Options(form, table_rate=3.0, anchor=0.01 if form == "logit" else 0.0, steps=1)
     at = np.random.default_rng(1000)
     at.random(64)
     rows = torch.from_numpy(at.integers(0, 64, 64))
