@@ -4,6 +4,7 @@
  */
 import type { SamplingFacts, Verdict } from "./domain/candidate.ts";
 import type { CandidateSetProblem, TrainingRow } from "./domain/dataset.ts";
+import type { Finding, ReviewedPull, ReviewedRow } from "./domain/finding.ts";
 import type { Language, Outline } from "./domain/function-step.ts";
 import type {
   JudgeInputs,
@@ -17,6 +18,7 @@ import type {
 import type { ModelInfo, ScoredRow, ScoreRow } from "./domain/model.ts";
 import type { ModelSwitch, ModelVersion } from "./domain/model-version.ts";
 import type { OutcomeEvent } from "./domain/outcome.ts";
+import type { StoredCalibration } from "./domain/review-calibration.ts";
 import type { ReviewedFile } from "./domain/review-scope.ts";
 import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
 
@@ -133,7 +135,11 @@ export type RepositoryTestRequest = {
   root: string;
   /** Files of the candidate laid over it. Test files and runner configuration are not among them: they stay as on base. */
   overlay: { path: string; content: Uint8Array }[];
-  /** Test files of the app's own, laid over last. A path that base holds already: `cannot-run`. */
+  /** Test files as they stand at a merged head, in place of base's; null: not there. Laid over before the candidate's files. */
+  tests?: { path: string; content: Uint8Array | null }[];
+  /** Paths of the Python files whose functions are watched: which test executes which. */
+  trace?: string[];
+  /** Test files of the app's own, laid over last. A path that is there already: `cannot-run`. */
   added?: { path: string; content: Uint8Array }[];
   /** Runs, however the first ends; a test whose outcome differs between them is `flaky`. Without it only failures are run again. */
   repeat?: number;
@@ -233,7 +239,11 @@ export type IssueFacts = {
 
 export type Role = "admin" | "write" | "read" | "none";
 export type ReactionContent = "eyes" | "rocket" | "+1" | "-1" | "confused";
-export type ReactionTarget = { kind: "issue"; number: number } | { kind: "comment"; commentId: number };
+/** `nodeId` is GraphQL's id of a review comment; there the app's earlier reaction stays. */
+export type ReactionTarget =
+  | { kind: "issue"; number: number }
+  | { kind: "comment"; commentId: number }
+  | { kind: "review-comment"; nodeId: string };
 
 export type PullRequestFacts = {
   number: number;
@@ -270,6 +280,9 @@ export type ReviewComment = {
   side: "RIGHT" | "LEFT";
   body: string;
 };
+
+/** `commentId` and `body` are of its first comment. */
+export type ReviewThread = { id: string; resolved: boolean; commentId: number; body: string };
 
 export type CheckConclusion = "success" | "neutral" | "failure" | "skipped" | "cancelled" | "action_required";
 export type CheckAnnotation = {
@@ -338,6 +351,12 @@ export interface GitHost {
     number: number,
     review: { marker: string; commitSha: string; body: string; comments: ReviewComment[] },
   ): Promise<{ id: number; url: string; comments: number }>;
+  /** Threads of review comments that the app began. */
+  reviewThreads(ref: RepoRef, number: number): Promise<ReviewThread[]>;
+  /** `GITHUB_REFUSED` where the installation may not. */
+  setThreadResolved(ref: RepoRef, number: number, threadId: string, resolved: boolean): Promise<void>;
+  /** One reply in the thread of a review comment; found again by `marker`. */
+  ensureReply(ref: RepoRef, number: number, commentId: number, marker: string, body: string): Promise<void>;
   /** The app's check run with this name, head and `externalId`, created or updated. Each annotation is sent once. */
   ensureCheckRun(ref: RepoRef, state: CheckRunState): Promise<{ id: number; url: string }>;
 
@@ -367,7 +386,8 @@ export type CommitRequest = {
 export interface JobStore {
   /**
    * Records the delivery and its job in one transaction. `duplicate` when the delivery id was committed before, or a live
-   * job has the same dedupe key (then `job` is that job).
+   * job has the same dedupe key (then `job` is that job). A `forget-installation` job asks the installation's other live
+   * jobs to stop.
    */
   accept(
     delivery: { id: string; event: string; action: string | null } | null,
@@ -473,8 +493,7 @@ export interface LearningStore {
 }
 
 /** What a version says of itself when it is registered; what the store knows of it stays unless told anew. */
-export type NewModelVersion = Omit<ModelVersion, "decision" | "calibrators" | "createdAt"> &
-  Partial<Pick<ModelVersion, "decision" | "calibrators">>;
+export type NewModelVersion = Omit<ModelVersion, "decision" | "createdAt"> & Partial<Pick<ModelVersion, "decision">>;
 
 /**
  * Versions of the reward model by the hash of their weights (an upsert), and which of them scores: the newest row of an
@@ -492,6 +511,34 @@ export interface ModelRegistry {
   /** Newest first. */
   switches(): Promise<ModelSwitch[]>;
 }
+
+/**
+ * What reviews of people's pull requests scored and said, and what people answered. Upserts by natural ids: reviewed function =
+ * (repository, pull request, head, function, body, model version), finding = the same without the head. Holds no source.
+ */
+export interface ReviewStore {
+  saveReviewed(rows: readonly ReviewedRow[]): Promise<void>;
+  /** Oldest first, of one repository or all, of one pull request where it is named. */
+  reviewed(filter?: { repositoryId?: number; pullRequest?: number }): Promise<ReviewedRow[]>;
+  saveFinding(finding: Omit<Finding, "createdAt" | "updatedAt">): Promise<void>;
+  /** Oldest first. */
+  findings(filter: { repositoryId: number; pullRequest?: number }): Promise<Finding[]>;
+  /** Not paused and without rounds while nothing was saved. */
+  pull(place: Pick<ReviewedPull, "repositoryId" | "installationId" | "pullRequest">): Promise<ReviewedPull>;
+  savePull(pull: ReviewedPull): Promise<void>;
+  /** Rewards by hash of the scored row, of one model: what did not change is not scored again. */
+  rewards(installationId: number, modelSha256: string, keys: readonly string[]): Promise<Map<string, ScoredRow>>;
+  saveRewards(installationId: number, modelSha256: string, rows: ReadonlyMap<string, ScoredRow>): Promise<void>;
+  /** The newest fit; null while there is none. */
+  calibration(key: CalibrationKey): Promise<StoredCalibration | null>;
+  /** The next version of its key: one whose content equals the newest is not saved again. */
+  saveCalibration(calibration: Omit<StoredCalibration, "version" | "fittedAt">): Promise<StoredCalibration>;
+  deleteInstallation(installationId: number): Promise<void>;
+  /** Retention: rows, findings and rewards last touched before the instant. Says how many reviewed functions went. */
+  expireBefore(instant: Date): Promise<number>;
+}
+
+export type CalibrationKey = Pick<StoredCalibration, "repositoryId" | "language" | "modelVersion">;
 
 // ---------------------------------------------------------------- Files
 

@@ -94,9 +94,16 @@ export type RepositoryTestRun = {
   exitCode: number | null;
   /**
    * Per test where the runner reports it; empty otherwise. `flaky`: differs between equal runs. `error`: simple name of the
-   * exception that ended it, where the runner says.
+   * exception that ended it, where the runner says. `executes`, `traceback`: ids of the watched functions that it ran and of
+   * those in the traceback of its failure, where the request named files to watch and the runner is pytest or unittest.
    */
-  tests: { id: string; outcome: "passed" | "failed" | "error" | "skipped" | "flaky"; error?: string | null }[];
+  tests: {
+    id: string;
+    outcome: "passed" | "failed" | "error" | "skipped" | "flaky";
+    error?: string | null;
+    executes?: string[];
+    traceback?: string[];
+  }[];
   cpuMs: number;
   wallMs: number;
   verdict: Verdict;

@@ -2,6 +2,22 @@
 import type { TestSummary } from "./evidence.ts";
 import type { RepositoryTestRun } from "./judge.ts";
 
+/** Test files and what steers a runner: a candidate never replaces them, whatever its patch says. */
+export function isTestOrRunnerFile(path: string): boolean {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  return (
+    /^(test_.*|.*_test|conftest)\.py$/.test(name) ||
+    /\.(test|spec)\.[cm]?[jt]sx?$/.test(name) ||
+    /(^|\/)(tests?|__tests__)\//.test(path) ||
+    /^(pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|package\.json|package-lock\.json|noxfile\.py|sitecustomize\.py|usercustomize\.py|\.coveragerc|(jest|vitest|mocha)\.config\..*|\.mocharc.*)$/.test(
+      name,
+    ) ||
+    /\.pth$/.test(name) ||
+    // Would be imported in place of the runner.
+    /^(pytest|_pytest|pluggy|iniconfig|unittest|doctest)(\.py$|\/)/.test(path)
+  );
+}
+
 /** The whole run counts as one test when the runner reports none by name. */
 const WHOLE = "(whole run)";
 

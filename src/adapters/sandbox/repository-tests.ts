@@ -9,13 +9,15 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, sep } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { FunprmError } from "../../domain/errors.ts";
 import type { RepositoryTestRun } from "../../domain/judge.ts";
+import { isTestOrRunnerFile } from "../../domain/repository-tests.ts";
 import type { RepositoryTestRequest } from "../../ports.ts";
 import { confinedChild } from "./confined.ts";
 import { asRoot, type LaunchSpec, launch, PYTHON } from "./launch.ts";
@@ -28,22 +30,6 @@ const LOG_TAIL = 4000;
 const MOST_BYTES = 200 * 2 ** 20;
 
 type Runner = { argv: string[]; shown: string[]; results: "junit" | "unittest" | "none" };
-
-/** Test files and what steers a runner: a candidate never replaces them, whatever its patch says. */
-export function isTestOrRunnerFile(path: string): boolean {
-  const name = basename(path);
-  return (
-    /^(test_.*|.*_test|conftest)\.py$/.test(name) ||
-    /\.(test|spec)\.[cm]?[jt]sx?$/.test(name) ||
-    /(^|\/)(tests?|__tests__)\//.test(path) ||
-    /^(pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|package\.json|package-lock\.json|noxfile\.py|sitecustomize\.py|usercustomize\.py|\.coveragerc|(jest|vitest|mocha)\.config\..*|\.mocharc.*)$/.test(
-      name,
-    ) ||
-    /\.pth$/.test(name) ||
-    // Would be imported in place of the runner.
-    /^(pytest|_pytest|pluggy|iniconfig|unittest|doctest)(\.py$|\/)/.test(path)
-  );
-}
 
 export async function runRepositoryTests(
   machine: Machine,
@@ -89,11 +75,14 @@ async function oneRun(
   const stop = () => void session.close();
   signal?.addEventListener("abort", stop);
   try {
-    const reply = await session.request((nonce) => `${JSON.stringify({ nonce, argv: runner.argv })}\n`, {
-      cpuMs: request.timeoutSeconds * 1000,
-      memoryMb: MEMORY_MB,
-      frameBytes: 17 * 2 ** 20,
-    });
+    const reply = await session.request(
+      (nonce) => `${JSON.stringify({ nonce, argv: runner.argv, trace: request.trace ?? null })}\n`,
+      {
+        cpuMs: request.timeoutSeconds * 1000,
+        memoryMb: MEMORY_MB,
+        frameBytes: 17 * 2 ** 20,
+      },
+    );
     if (signal?.aborted) throw new FunprmError("INTERRUPTED", "the repository's tests were stopped");
     return toRun(machine, runner, reply, request.root);
   } finally {
@@ -155,6 +144,17 @@ function stageTree(machine: Machine, request: RepositoryTestRequest): StagedTree
     folder.remove();
     return { reason: "the repository holds more than 200 MB: too much to copy into the sandbox" };
   }
+  for (const { path, content } of request.tests ?? []) {
+    const target = join(tree, path);
+    if (!target.startsWith(`${tree}${sep}`) || path.split("/").includes(".git") || crossesLink(tree, path)) continue;
+    if (content === null) {
+      rmSync(target, { recursive: true, force: true });
+      continue;
+    }
+    makeFolders(tree, dirname(path));
+    writeFileSync(target, content);
+    chmodSync(target, 0o644);
+  }
   for (const { path, content } of request.overlay) {
     const target = join(tree, path);
     if (isTestOrRunnerFile(path) || !target.startsWith(`${tree}${sep}`) || path.split("/").includes(".git")) continue;
@@ -166,7 +166,7 @@ function stageTree(machine: Machine, request: RepositoryTestRequest): StagedTree
   }
   for (const { path, content } of request.added ?? []) {
     const target = join(tree, path);
-    if (!target.startsWith(`${tree}${sep}`) || existsSync(join(request.root, path)) || crossesLink(tree, path)) {
+    if (!target.startsWith(`${tree}${sep}`) || existsSync(join(tree, path)) || crossesLink(tree, path)) {
       folder.remove();
       return { reason: `${path} exists in the repository already` };
     }
@@ -214,14 +214,16 @@ function copyReadable(from: string, to: string): number {
 }
 
 function findRunner(request: RepositoryTestRequest, inside: boolean, runtime: string): Runner | { reason: string } {
-  const ours = `${inside ? "/rt" : runtime}/unittest_runner.py`;
+  const drivers = inside ? "/rt" : runtime;
+  const ours = `${drivers}/unittest_runner.py`;
+  const pytest = request.trace === undefined ? ["-m", "pytest"] : [`${drivers}/pytest_runner.py`];
   const junit = ["-p", "no:cacheprovider", "--junitxml={results}"];
   const { command } = request;
   if (command !== null) {
     const words = /^(python|python3)$/.test(command[0] ?? "") && command[1] === "-m" ? command.slice(2) : command;
     if (words[0] === "pytest") {
       if (!hasPytest(request.environment)) return { reason: noPytest };
-      return { argv: [PYTHON, "-B", "-m", "pytest", ...words.slice(1), ...junit], shown: command, results: "junit" };
+      return { argv: [PYTHON, "-B", ...pytest, ...words.slice(1), ...junit], shown: command, results: "junit" };
     }
     if (words.join(" ") === "npm test") {
       const script = testScript(join(request.root, "package.json"));
@@ -238,7 +240,7 @@ function findRunner(request: RepositoryTestRequest, inside: boolean, runtime: st
   if (tests.length > 0) {
     if (hasPytest(request.environment)) {
       return {
-        argv: [PYTHON, "-B", "-m", "pytest", "-q", ...junit],
+        argv: [PYTHON, "-B", ...pytest, "-q", ...junit],
         shown: ["python3", "-m", "pytest", "-q"],
         results: "junit",
       };
@@ -342,8 +344,11 @@ function toRun(machine: Machine, runner: Runner, reply: Reply, root: string): Re
   const reported = reply.frames.find((frame) => frame.kind === "results")?.payload.toString("utf8") ?? "";
   const end = reply.frames.find((frame) => frame.kind === "end");
   const exitCode = end ? Number((JSON.parse(end.payload.toString("latin1")) as { status: number }).status) : null;
-  const tests =
-    runner.results === "junit" ? readJunit(reported) : runner.results === "unittest" ? readOutcomes(reported) : [];
+  const traced = reply.frames.find((frame) => frame.kind === "trace")?.payload.toString("utf8") ?? "";
+  const tests = withTrace(
+    runner.results === "junit" ? readJunit(reported) : runner.results === "unittest" ? readOutcomes(reported) : [],
+    traced,
+  );
   const stopped = {
     time: "TIME_LIMIT",
     memory: "MEMORY_LIMIT",
@@ -410,6 +415,24 @@ function readOutcomes(text: string): Tests {
   }
 }
 
+/** What the runner's own trace saw of each test; unchanged where it says nothing. */
+function withTrace(tests: Tests, text: string): Tests {
+  if (text === "") return tests;
+  let seen: Record<string, { executes?: unknown; traceback?: unknown }>;
+  try {
+    seen = JSON.parse(text) as typeof seen;
+  } catch {
+    return tests;
+  }
+  const names = (value: unknown) =>
+    Array.isArray(value) ? value.filter((one): one is string => typeof one === "string") : [];
+  return tests.map((test) => ({
+    ...test,
+    executes: names(seen[test.id]?.executes),
+    traceback: names(seen[test.id]?.traceback),
+  }));
+}
+
 /** `testcase` elements of JUnit XML as pytest writes them. */
 export function readJunit(xml: string): Tests {
   const plain = (text: string) =>
@@ -434,10 +457,15 @@ export function readJunit(xml: string): Tests {
     tests.push({
       id: [attribute("classname"), attribute("name")].filter(Boolean).join("."),
       outcome,
-      error: message === undefined ? null : errorName(plain(message)),
+      error: message === undefined ? null : errorName(message === "collection failure" ? cause(body) : plain(message)),
     });
   }
   return tests;
+}
+
+/** Last line of the error for which a file could not be collected: `E   ImportError: cannot import name …`. */
+function cause(body: string): string {
+  return [...body.matchAll(/^E\s+(\w+: .*)$/gm)].at(-1)?.[1] ?? "";
 }
 
 /** pytest writes `ValueError: …`, bare assertions as `assert …`, `pytest.raises` and `pytest.fail` as `Failed: …`. */

@@ -1,7 +1,8 @@
 """Runs a repository's own test command on a private copy of its tree, inside the sandbox.
 
-argv: the tree (read-only), the folder for the copy. One JSON line on stdin: {"nonce", "argv", "results"}. Frames as driver.py:
-`log` (everything the command printed), `results` (what the runner reported, JUnit XML or JSON of unittest_runner.py), `end`.
+argv: the tree (read-only), the folder for the copy. One JSON line on stdin: {"nonce", "argv", "trace"}: `trace` lists the
+paths that function_trace.py watches, null for none. Frames as driver.py: `log` (everything the command printed), `results`
+(what the runner reported, JUnit XML or JSON of unittest_runner.py), `trace` (what function_trace.py saw), `end`.
 """
 import json
 import os
@@ -41,16 +42,22 @@ def main():
     output = os.path.join(sys.argv[2], "log")
     found = os.path.join(sys.argv[2], "results")
     argv = [part.replace("{results}", found) for part in request["argv"]]
+    environment = {**os.environ, "FUNPRM_RESULTS": found}
+    if request["trace"] is not None:
+        environment["FUNPRM_TRACE"] = os.path.join(sys.argv[2], "trace")
+        with open(environment["FUNPRM_TRACE"], "w", encoding="utf-8") as file:
+            json.dump(request["trace"], file)
     status = 127
     with open(output, "wb") as log:
         try:
             status = subprocess.run(argv, cwd=tree, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    env={**os.environ, "FUNPRM_RESULTS": found}).returncode
+                                    env=environment).returncode
         except OSError as error:
             log.write(("%s: %s\n" % (argv[0], error.strerror)).encode())
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     frame(results, nonce, "log", read(output))
     frame(results, nonce, "results", read(found))
+    frame(results, nonce, "trace", read(os.path.join(sys.argv[2], "trace.out")))
     frame(results, nonce, "end", json.dumps({"status": status, "cpuMs": (usage.ru_utime + usage.ru_stime) * 1000,
                                              "rssKb": usage.ru_maxrss}).encode("ascii"))
 

@@ -1,24 +1,40 @@
-"""`python3 unittest_runner.py [arguments of python -m unittest]`: the same tests, with outcome and class of error of each by id."""
+"""`python3 unittest_runner.py [arguments of python -m unittest]`: the same tests, with outcome and class of error of each by id;
+with FUNPRM_TRACE set also what function_trace.py sees."""
 import json
 import os
 import sys
 import unittest
 
+from function_trace import FunctionTrace
+
 OUTCOMES = {}
+TRACE = FunctionTrace() if "FUNPRM_TRACE" in os.environ else None
 
 
 class Result(unittest.TextTestResult):
     def startTest(self, test):
         super().startTest(test)
         OUTCOMES[test.id()] = ["passed", None]
+        if TRACE:
+            TRACE.begin(test.id())
+
+    def stopTest(self, test):
+        if TRACE:
+            TRACE.end()
+        super().stopTest(test)
+
+    def note(self, test, outcome, error):
+        OUTCOMES[test.id()] = [outcome, error[0].__name__]
+        if TRACE:
+            TRACE.failed(test.id(), error[2])
 
     def addFailure(self, test, error):
         super().addFailure(test, error)
-        OUTCOMES[test.id()] = ["failed", error[0].__name__]
+        self.note(test, "failed", error)
 
     def addError(self, test, error):
         super().addError(test, error)
-        OUTCOMES[test.id()] = ["error", error[0].__name__]
+        self.note(test, "error", error)
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
@@ -32,7 +48,7 @@ class Result(unittest.TextTestResult):
         super().addSubTest(test, subtest, error)
         if error is not None:
             outcome = "failed" if issubclass(error[0], test.failureException) else "error"
-            OUTCOMES[test.id()] = [outcome, error[0].__name__]
+            self.note(test, outcome, error)
 
 
 sys.path.insert(0, os.getcwd())
