@@ -60,6 +60,9 @@ def main() -> None:
     ablation.add_argument("--out", type=Path, required=True)
     ablation.add_argument("--seeds", type=int, default=5)
     ablation.add_argument("--steps", type=int, default=20_000)
+    domains = commands.add_parser("leave-one-out", help="fine-tune without each domain of problems and measure on it")
+    domains.add_argument("--config", type=Path, required=True)
+    domains.add_argument("--out", type=Path, required=True, help="report without its ending: OUT.md and OUT.json")
     arguments = parser.parse_args()
     try:
         if arguments.command == "ablate":
@@ -124,6 +127,11 @@ def main() -> None:
         def report(text: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
+        if arguments.command == "leave-one-out":
+            from funprm_worker.domains import leave_one_out
+
+            leave_one_out(config, arguments.out, report)
+            return
         if arguments.command == "train":
             from funprm_worker.train import train
 

@@ -70,6 +70,22 @@ def interval(by_group: dict[str, tuple[float, float]], seed: int = 0, rounds: in
 def solution_figures(rows: Sequence[Row], scores: Sequence[float | None], n: int = 8) -> dict[str, Any]:
     """`auc` (every mixed cluster weighs the same), `bestOf`, `random`, `oracle` at N and `lift` = bestOf - random, paired by
     problem, with intervals."""
+    return {name: interval(by_group) for name, by_group in _by_group(rows, scores, n).items()}
+
+
+def paired_figures(
+    rows: Sequence[Row], scores: Sequence[float | None], other: Sequence[float | None], n: int = 8
+) -> dict[str, Any]:
+    """`auc` and `bestOf` of `scores` minus those of `other` on the same rows, the interval over problems."""
+    ours, theirs = _by_group(rows, scores, n), _by_group(rows, other, n)
+    return {
+        name: interval({g: (value - theirs[name][g][0], count) for g, (value, count) in ours[name].items()})
+        for name in ("auc", "bestOf")
+    }
+
+
+def _by_group(rows: Sequence[Row], scores: Sequence[float | None], n: int) -> dict[str, dict[str, tuple[float, float]]]:
+    """Of each figure and group: the sum over its clusters, and their number."""
     clusters: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
     for row, score in zip(rows, scores, strict=True):
         if row.verdict is not None and row.pool != "constructed":
@@ -93,7 +109,7 @@ def solution_figures(rows: Sequence[Row], scores: Sequence[float | None], n: int
                 add("random", group, chance)
                 add("lift", group, chosen - chance)
                 add("oracle", group, best_of(labels, labels, n))
-    return {name: interval(by_group) for name, by_group in totals.items()}
+    return totals
 
 
 def step_figures(
