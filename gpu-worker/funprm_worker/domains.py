@@ -89,7 +89,7 @@ def _arm(
     model, encoder = best_model(settings)
     rows = [row for row in validation if not left_out or set_of(row) in left_out]
     encoded = encode_rows(rows, encoder, config.model.max_tokens, 1.0)
-    rewards = step_rewards(model, encoded, encoder.pad_id)
+    rewards = step_rewards(model, encoded, encoder.pad_id, precision=config.precision)
     scores = {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
     kept.write_text(json.dumps(scores))
     return scores

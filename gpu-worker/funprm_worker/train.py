@@ -151,7 +151,9 @@ def reward_loss(
 
 
 @torch.no_grad()
-def step_rewards(model: RewardModel, rows: list[EncodedRow], pad_id: int, tokens: int = 16384) -> list[list[float]]:
+def step_rewards(
+    model: RewardModel, rows: list[EncodedRow], pad_id: int, tokens: int = 16384, precision: str = "float32"
+) -> list[list[float]]:
     """Rewards of every row in the order given; batches by padded tokens."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     out: list[list[float]] = [[] for _ in rows]
@@ -160,7 +162,7 @@ def step_rewards(model: RewardModel, rows: list[EncodedRow], pad_id: int, tokens
 
     def flush() -> None:
         if batch:
-            logits = model(pad([rows[i].ids for i in batch], pad_id))
+            logits = model.logits_of(hidden_states(model, pad([rows[i].ids for i in batch], pad_id), precision))
             for k, i in enumerate(batch):
                 out[i] = torch.sigmoid(logits[k, rows[i].ends]).tolist()
             batch.clear()
@@ -184,6 +186,10 @@ def spread_within_problems(rows: list[EncodedRow], scores: list[float]) -> float
 
 def mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+LONGEST_SEARCH = 10_000
+"""Draws for one batch before a run gives up to fill it."""
 
 
 class Run:
@@ -220,6 +226,7 @@ class Run:
                 lora = Lora(b.lora_r, b.lora_alpha, b.lora_dropout, tuple(b.lora_targets))
             self.model = open_backbone(Path(b.folder), self.encoder, head=b.head, adaptation=b.adaptation, lora=lora)
         require_fp32_trainables(self.model)
+        self._seen: dict[str, list[EncodedRow]] = {}
 
     def _same_config(self) -> None:
         path = self.folder / "config.json"
@@ -296,12 +303,8 @@ class Run:
     def _reward(self, state: dict[str, Any], best: Path) -> None:
         settings, every = self.config.reward, self.config.checkpoint.every
         clusters = clusters_of(self.training, settings.per_side, self.config.seed)
-        encoded = [
-            encode_rows(cluster, self.encoder, self.config.model.max_tokens, settings.broadcast) for cluster in clusters
-        ]
-        encoded = [cluster for cluster in encoded if cluster]
-        mixed = [c for c in encoded if {one.row.verdict for one in c} >= {0, 1}]
-        self.report(f"{len(encoded)} clusters of {sum(map(len, encoded))} rows, {len(mixed)} with both verdicts")
+        mixed = [c for c in clusters if {row.verdict for row in c} >= {0, 1}]
+        self.report(f"{len(clusters)} clusters of {sum(map(len, clusters))} rows, {len(mixed)} with both verdicts")
         held_out = encode_rows(
             choice_sample(self.validation, self.config), self.encoder, self.config.model.max_tokens, 1.0
         )
@@ -312,7 +315,7 @@ class Run:
         looks: list[tuple[int, float, Any, float]] = []
         said: set[str] = set()
         for step in range(state["step"], settings.steps):
-            batch = self._batch(encoded, mixed, step)
+            batch = self._batch(clusters, mixed, step)
             # LoRA's dropout: a resumed run draws the masks of this step again.
             torch.manual_seed(self.config.seed * 15_485_863 + step)
             self.model.train()
@@ -359,17 +362,31 @@ class Run:
         ]
         return [alarm for alarm in found if alarm is not None]
 
-    def _batch(self, encoded: list[list[EncodedRow]], mixed: list[list[EncodedRow]], step: int) -> list[EncodedRow]:
+    def _batch(self, clusters: list[list[Row]], mixed: list[list[Row]], step: int) -> list[EncodedRow]:
         """Clusters until the padded tokens are full; three of four with both verdicts."""
         rng = random.Random(self.config.seed * 7_368_787 + step)
         batch: list[EncodedRow] = []
         widest = 0
-        while True:
-            cluster = rng.choice(mixed if mixed and rng.random() < 0.75 else encoded)
+        for _ in range(LONGEST_SEARCH):
+            cluster = self._encoded(rng.choice(mixed if mixed and rng.random() < 0.75 else clusters))
+            if not cluster:
+                continue
             widest = max(widest, *(len(one.ids) for one in cluster))
             if batch and widest * (len(batch) + len(cluster)) > self.config.reward.tokens:
                 return batch
             batch += cluster
+        if batch:
+            return batch
+        raise WorkerError("bad_rows", f"{self.config.data}: no training row fits {self.config.model.max_tokens} tokens")
+
+    def _encoded(self, cluster: list[Row]) -> list[EncodedRow]:
+        """Encoded when first drawn: a short run sees few of the rows."""
+        key = cluster[0].id
+        if key not in self._seen:
+            self._seen[key] = encode_rows(
+                cluster, self.encoder, self.config.model.max_tokens, self.config.reward.broadcast
+            )
+        return self._seen[key]
 
     # ------------------------------------------------------------ mechanics
 
