@@ -34,6 +34,7 @@ const report = await evaluateSets(
   {
     syntax: await createSyntax(),
     model,
+    second: null,
     judge,
     rewards: openRowCache<Reward>(join(runs, "cache", `rewards-${model.info.sha256.slice(0, 12)}.jsonl`)),
     evidence: openRowCache<Evidence>(join(runs, "cache", "evidence.jsonl")),
@@ -52,6 +53,7 @@ const report = await evaluateSets(
     // Not the training groups: the reward model knows their verdicts by heart and would get too much weight.
     split: "meta",
     within: "model",
+    granularities: ["function"],
     limit: Number(limit),
     slots: cpus().length,
     onProgress: ({ set, problems }) => process.stderr.write(`\r${set}: ${problems} problems   `),

@@ -66,6 +66,18 @@ export async function openWorker(url: string, env: Environment): Promise<RewardM
   return await openWorkerModel({ url, token: env.WORKER_TOKEN, clock: systemClock });
 }
 
+/** A checkpoint, with its adapter where it has one, in a gpu-worker that ends with the model. */
+export async function openCheckpoint(folder: string): Promise<RewardModel> {
+  const worker = await startLocalWorker(GPU_WORKER, folder);
+  try {
+    const model = await openWorkerModel({ url: worker.url, token: worker.token, clock: systemClock });
+    return { ...model, dispose: () => worker.stop() };
+  } catch (error) {
+    await worker.stop();
+    throw error;
+  }
+}
+
 /** The configured LLM, one generator a run. Throws `GENERATOR_UNCONFIGURED` with the cure. */
 export function openGenerator(env: Environment, settings: { model: string | null; budget: Budget }): Generator {
   return createOpenAIGenerator({ ...providerOf(env, settings.model), budget: settings.budget });

@@ -16,6 +16,7 @@ import {
   GPU_WORKER,
   linkFor,
   matchesGlob,
+  openCheckpoint,
   openGenerator,
   openJobs,
   openJudge,
@@ -85,6 +86,8 @@ export async function main(args: string[]): Promise<number> {
   addEvaluateCommand(program, context, {
     syntax: () => createSyntax(),
     rewardModel: (folder) => openRewardModel(folder ?? EMBEDDED_MODEL),
+    checkpoint: openCheckpoint,
+    worker: (url) => openWorker(url, readEnvironment()),
     judge: () => createSandboxJudge({ weakestTier: readEnvironment().SANDBOX_WEAKEST_TIER }),
     files: createFiles,
     cache: openRowCache,

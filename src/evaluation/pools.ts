@@ -4,6 +4,10 @@
  */
 import { similarity, trigrams } from "../domain/consensus.ts";
 import type { Readability } from "../domain/readability.ts";
+import type { Granularity } from "./granularity.ts";
+
+/** Rewards and token counts of the pieces of one program, in order. */
+export type PieceRewards = { rewards: (number | null)[]; tokens: number[] };
 
 /** One distinct program of a pool. */
 export type Member = {
@@ -16,8 +20,14 @@ export type Member = {
   /** Characters of the rendered program. */
   length: number;
   parsed: boolean;
-  /** Rewards and token counts of its steps; null when nothing scored it. */
-  steps: { rewards: (number | null)[]; tokens: number[] } | null;
+  /** Some function holds another. */
+  nested: boolean;
+  /** Every function opens with a docstring. */
+  documented: boolean;
+  /** By the cut of the program; a cut that nothing scored is absent. */
+  rewards: Partial<Record<Granularity, PieceRewards>>;
+  /** The same of a second model, which the first is compared with. */
+  second: Partial<Record<Granularity, PieceRewards>>;
   selfCertainty: number | null;
   /** Rendered source of each function, by simple name. */
   functions: { name: string; text: string }[];
@@ -35,6 +45,7 @@ export type Pool = {
   /** `model|variant`. */
   generator: string;
   model: string;
+  /** `easy`, `medium`, `hard`, or what else the set says. */
   difficulty: string | null;
   date: string | null;
   members: Member[];

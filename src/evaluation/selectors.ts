@@ -1,7 +1,9 @@
 /** Rules that pick one of N (method.md section 8). What they see is a `Pool`; private verdicts are not in it. */
+import { confidenceOf } from "../domain/confidence.ts";
 import { type CandidateSignals, type HybridWeights, hybridScore } from "../domain/hybrid.ts";
 import { AGGREGATIONS, type Aggregation, aggregate } from "../domain/reward.ts";
-import { FAILED, type Matrices, meanToOthers, type Pool } from "./pools.ts";
+import type { Granularity } from "./granularity.ts";
+import { FAILED, type Matrices, type Member, meanToOthers, type Pool } from "./pools.ts";
 
 /** Higher is better, ties are broken at random. */
 export type Selector =
@@ -12,12 +14,14 @@ export type Selector =
       name: string;
       kind: "population";
       scorer(pool: Pool, similarities: Matrices): ((drawn: readonly number[]) => number[]) | null;
+      /** How sure it is of each drawn one, comparable between problems; absent: its scores. */
+      confidences?(pool: Pool, similarities: Matrices): (drawn: readonly number[]) => number[];
     };
 
 /** Below every reward: what could not be scored ranks last. */
 const UNSCORED = -1;
 
-const own = (name: string, score: (member: Pool["members"][number]) => number | null): Selector => ({
+const own = (name: string, score: (member: Member) => number | null): Selector => ({
   name,
   kind: "own",
   scores(pool) {
@@ -26,8 +30,18 @@ const own = (name: string, score: (member: Pool["members"][number]) => number | 
   },
 });
 
-function aggregated(name: string, aggregation: Aggregation): Selector {
-  return own(name, ({ steps }) => steps && aggregate(steps.rewards, aggregation, steps.tokens));
+/** Aggregate of the rewards of one cut of the program; null where nothing scored it. */
+export function solutionScore(
+  rewards: Member["rewards"],
+  aggregation: Aggregation = "mean",
+  granularity: Granularity = "function",
+): number | null {
+  const pieces = rewards[granularity];
+  return pieces === undefined ? null : aggregate(pieces.rewards, aggregation, pieces.tokens);
+}
+
+function aggregated(name: string, aggregation: Aggregation, granularity: Granularity = "function"): Selector {
+  return own(name, ({ rewards }) => solutionScore(rewards, aggregation, granularity));
 }
 
 /** Every selector of contracts.md and rulings 17 but `oracle`, which is no rule. */
@@ -38,6 +52,9 @@ export const SELECTORS: readonly Selector[] = [
   own("self-certainty", (member) => member.selfCertainty),
   aggregated("orm", "last"),
   ...AGGREGATIONS.map((aggregation) => aggregated(`prm-${aggregation}`, aggregation)),
+  aggregated("prm-line", "mean", "line"),
+  aggregated("prm-block", "mean", "block"),
+  aggregated("prm-whole", "mean", "whole"),
   own("public-tests", ({ examples }) => examples && examples.passed / examples.total),
   {
     name: "consensus",
@@ -69,31 +86,39 @@ export function hybrid(
   weights?: HybridWeights,
   without: readonly (keyof CandidateSignals)[] = [],
 ): Selector {
+  const signalsOf = (pool: Pool, similarities: Matrices) => {
+    const size = pool.members.length;
+    const outputs = similarities.outputs();
+    return (drawn: readonly number[]): CandidateSignals[] => {
+      const consensus = meanToOthers(similarities.text(), size, drawn);
+      const agreement = outputs && meanToOthers(outputs, size, drawn);
+      return drawn.map((index, at) => {
+        const { parsed, examples, rewards } = pool.members[index]!;
+        const signals: CandidateSignals = {
+          parsed,
+          tests: null,
+          examples,
+          reproduction: null,
+          agreement: agreement ? agreement[at]! : null,
+          consensus: consensus[at]!,
+          reward: solutionScore(rewards),
+          judge: null,
+        };
+        for (const key of without) (signals as Record<string, unknown>)[key] = key === "parsed" ? true : null;
+        return signals;
+      });
+    };
+  };
   return {
     name,
     kind: "population",
     scorer(pool, similarities) {
-      const size = pool.members.length;
-      const outputs = similarities.outputs();
-      return (drawn) => {
-        const consensus = meanToOthers(similarities.text(), size, drawn);
-        const agreement = outputs && meanToOthers(outputs, size, drawn);
-        return drawn.map((index, at) => {
-          const { parsed, examples, steps } = pool.members[index]!;
-          const signals: CandidateSignals = {
-            parsed,
-            tests: null,
-            examples,
-            reproduction: null,
-            agreement: agreement ? agreement[at]! : null,
-            consensus: consensus[at]!,
-            reward: steps && aggregate(steps.rewards, "mean", steps.tokens),
-            judge: null,
-          };
-          for (const key of without) (signals as Record<string, unknown>)[key] = key === "parsed" ? true : null;
-          return hybridScore(signals, weights);
-        });
-      };
+      const signals = signalsOf(pool, similarities);
+      return (drawn) => signals(drawn).map((one) => hybridScore(one, weights));
+    },
+    confidences(pool, similarities) {
+      const signals = signalsOf(pool, similarities);
+      return (drawn) => signals(drawn).map(confidenceOf);
     },
   };
 }

@@ -14,9 +14,11 @@ import { sha256 } from "../domain/ids.ts";
 import { type Readability, readabilityOf } from "../domain/readability.ts";
 import { RENDER_VERSION, renderSteps } from "../domain/render.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
-import { type EvaluateSettings, judgePools, type SetInput, type StepTruth, setReport } from "../evaluation/evaluate.ts";
-import type { Member, Pool } from "../evaluation/pools.ts";
-import type { EvaluationReport, SetReport } from "../evaluation/report.ts";
+import { type SetInput, type StepTruth, setReport } from "../evaluation/evaluate.ts";
+import { type Granularity, piecesOf } from "../evaluation/granularity.ts";
+import { type EvaluateSettings, type Judged, judgePools } from "../evaluation/judge-pools.ts";
+import type { Member, PieceRewards, Pool } from "../evaluation/pools.ts";
+import type { EvaluationReport, ReportedModel, SetReport } from "../evaluation/report.ts";
 import type { Judge, RewardModel, RowCache, Syntax } from "../ports.ts";
 import { EVIDENCE_VERSION, type Evidence, gatherEvidence, NO_EVIDENCE, withFormImports } from "./gather-evidence.ts";
 import { type ScoredChain, scoreSteps } from "./score-candidates.ts";
@@ -27,6 +29,8 @@ export type EvaluatePorts = {
   syntax: Syntax;
   /** Null: no selector that needs rewards. */
   model: RewardModel | null;
+  /** A second model, whose rewards stand beside those of the first; null for none. */
+  second: { model: RewardModel; rewards: RowCache<Reward> } | null;
   /** Null: nothing is executed, and no selector that needs it. */
   judge: Judge | null;
   rewards: RowCache<Reward>;
@@ -36,6 +40,8 @@ export type EvaluatePorts = {
 export type EvaluateOptions = EvaluateSettings & {
   split: EvaluationReport["split"];
   within: EvaluationReport["within"];
+  /** Cuts of the programs that are scored; `function` always is. */
+  granularities: readonly Granularity[];
   /** Problems of each set; null for all. */
   limit: number | null;
   slots: number;
@@ -54,7 +60,7 @@ export async function evaluateSets(
   for (const set of sets) loaded.push(await load(set, ports, options, signal));
   const verdicts = new Map(loaded.flatMap((one) => [...one.verdicts]));
   const reports: SetReport[] = [];
-  const all: ReturnType<typeof judgePools> = [];
+  const all: Judged[] = [];
   for (const one of loaded) {
     const judged = judgePools(one.pools, verdicts, options);
     reports.push(setReport(one, judged, options));
@@ -71,16 +77,23 @@ export async function evaluateSets(
     candidates: sum((one) => one.candidates),
     withExamples: sum((one) => one.withExamples),
   };
-  const info = ports.model?.info;
+  const reported = (model: RewardModel | undefined | null): ReportedModel | null =>
+    model
+      ? {
+          name: model.info.name,
+          version: model.info.version,
+          sha256: model.info.sha256,
+          renderVersion: model.info.renderVersion,
+        }
+      : null;
   return {
     split: options.split,
     within: options.within,
     seed: options.seed,
     n: [...options.n],
     reportN: options.reportN,
-    model: info
-      ? { name: info.name, version: info.version, sha256: info.sha256, renderVersion: info.renderVersion }
-      : null,
+    model: reported(ports.model),
+    second: reported(ports.second?.model),
     evidence: { examples: ports.judge !== null, agreement: ports.judge !== null },
     sets: reports,
     pooled: setReport(pooled, all, options),
@@ -129,15 +142,25 @@ async function load(
         programOf(one, ports.syntax),
       ]),
     );
-    const rewards = await rewardsOf(problem, programs, ports, signal);
+    const rewards = new Map<Granularity, Map<string, Reward>>();
+    const second: typeof rewards = new Map();
+    for (const granularity of new Set(["function", ...options.granularities] as const)) {
+      if (ports.model !== null)
+        rewards.set(granularity, await rewardsOf(problem, programs, granularity, ports.model, ports.rewards, signal));
+      if (ports.second !== null)
+        second.set(
+          granularity,
+          await rewardsOf(problem, programs, granularity, ports.second.model, ports.second.rewards, signal),
+        );
+    }
     const evidence = await evidenceOf(problem, [...needed.values()], ports, options, signal);
     if ([...evidence.values()].some((one) => one.examples !== null)) loaded.withExamples += 1;
     for (const [generator, members] of mixed) {
-      pools.push(poolFrom(problem, generator, members, programs, rewards, evidence));
+      pools.push(poolFrom(problem, generator, members, programs, { rewards, second }, evidence));
       for (const { candidate } of members) loaded.verdicts.set(idOf(problem, candidate), candidate.passed);
     }
     for (const one of withTruth) {
-      const truth = stepTruth(problem, one, programs.get(one.id)!, rewards.get(one.id));
+      const truth = stepTruth(problem, one, programs.get(one.id)!, rewards.get("function")?.get(one.id));
       if (truth) steps.push(truth);
     }
     for (const one of labelled) countModularity(modularity, one, problem.entry_point ?? null, ports.syntax);
@@ -210,32 +233,36 @@ function programOf({ code }: SetCandidate, syntax: Syntax): Program {
 async function rewardsOf(
   problem: CandidateSetProblem,
   programs: ReadonlyMap<string, Program>,
-  { model, rewards }: EvaluatePorts,
+  granularity: Granularity,
+  model: RewardModel,
+  kept: RowCache<Reward>,
   signal: AbortSignal | undefined,
 ): Promise<Map<string, Reward>> {
   const found = new Map<string, Reward>();
-  if (model === null) return found;
-  const keyOf = (program: Program) =>
-    sha256(
-      JSON.stringify([model.info.sha256, RENDER_VERSION, problem.prompt, program.steps.map((step) => step.rendered)]),
-    );
-  const missing: [string, Program][] = [];
+  const missing: { id: string; key: string; steps: { rendered: string; signature: string }[] }[] = [];
   for (const [id, program] of programs) {
-    const kept = rewards.get(keyOf(program));
-    if (kept) found.set(id, kept);
-    else missing.push([id, program]);
+    const pieces = piecesOf(
+      program.steps.map((step) => step.rendered),
+      granularity,
+    );
+    const key = sha256(JSON.stringify([model.info.sha256, RENDER_VERSION, problem.prompt, pieces]));
+    const known = kept.get(key);
+    if (known) found.set(id, known);
+    else {
+      // Only a function has a signature that can stand for it.
+      const signatures = granularity === "function" ? program.steps.map((step) => step.signature) : [];
+      missing.push({
+        id,
+        key,
+        steps: pieces.map((rendered, at) => ({ rendered, signature: signatures[at] ?? "" })),
+      });
+    }
   }
-  const scored = await scoreSteps(
-    model,
-    problem.prompt,
-    missing.map(([id, { steps }]) => ({ id, steps })),
-    {},
-    signal,
-  );
-  for (const [at, [id, program]] of missing.entries()) {
-    const { rewards: values, attribution, tokens } = scored[at]!;
-    const reward = { rewards: values, attribution, tokens };
-    rewards.put(keyOf(program), reward);
+  const scored = missing.length === 0 ? [] : await scoreSteps(model, problem.prompt, missing, {}, signal);
+  for (const [at, { id, key }] of missing.entries()) {
+    const { rewards, attribution, tokens } = scored[at]!;
+    const reward = { rewards, attribution, tokens };
+    kept.put(key, reward);
     found.set(id, reward);
   }
   return found;
@@ -271,20 +298,26 @@ function poolFrom(
   generator: string,
   members: readonly Counted[],
   programs: ReadonlyMap<string, Program>,
-  rewards: ReadonlyMap<string, Reward>,
+  scored: Record<"rewards" | "second", ReadonlyMap<Granularity, ReadonlyMap<string, Reward>>>,
   evidence: ReadonlyMap<string, Evidence>,
 ): Pool {
+  const byCut = (side: "rewards" | "second", id: string): Member["rewards"] =>
+    Object.fromEntries(
+      [...scored[side]].map(([granularity, of]): [Granularity, PieceRewards] => {
+        const { rewards, tokens } = of.get(id)!;
+        return [granularity, { rewards, tokens }];
+      }),
+    );
   return {
     set: problem.set,
     problem: problem.problem_id,
     group: problem.group,
     generator,
     model: generator.split("|")[0]!,
-    difficulty: problem.difficulty == null ? null : String(problem.difficulty),
+    difficulty: difficultyOf(problem),
     date: problem.date ?? null,
     members: members.map(({ candidate, count }, order): Member => {
       const program = programs.get(candidate.id)!;
-      const reward = rewards.get(candidate.id);
       const { examples, outputs } = evidence.get(candidate.id) ?? NO_EVIDENCE;
       return {
         id: idOf(problem, candidate),
@@ -292,7 +325,10 @@ function poolFrom(
         order,
         length: program.steps.reduce((sum, step) => sum + step.rendered.length, 0),
         parsed: program.parsed,
-        steps: reward ? { rewards: reward.rewards, tokens: reward.tokens } : null,
+        nested: program.steps.some((step) => step.nested > 0),
+        documented: program.steps.every((step) => step.docstring),
+        rewards: byCut("rewards", candidate.id),
+        second: byCut("second", candidate.id),
         selfCertainty: candidate.selfCertainty ?? null,
         functions: program.steps.map((step) => ({ name: step.simpleName, text: step.rendered })),
         examples,
@@ -301,6 +337,13 @@ function poolFrom(
       };
     }),
   };
+}
+
+/** LeetCode numbers what others name. */
+function difficultyOf({ difficulty }: CandidateSetProblem): string | null {
+  if (difficulty == null) return null;
+  const text = String(difficulty).toLowerCase();
+  return { "1": "easy", "2": "medium", "3": "hard" }[text] ?? text;
 }
 
 /** Values against min-rule labels, attributions against own verdicts. */

@@ -83,6 +83,7 @@ export async function runPipeline(
       {
         syntax,
         model,
+        second: null,
         judge,
         rewards: ports.cache<Reward>(`${out}/cache/rewards-${model.info.sha256.slice(0, 12)}.jsonl`),
         evidence: ports.cache<Evidence>(`${out}/cache/evidence.jsonl`),
@@ -94,6 +95,7 @@ export async function runPipeline(
         // Groups that the toy model was trained on are in it: this stage shows that it runs.
         split: "all",
         within: "model",
+        granularities: ["function"],
         limit: null,
         slots,
         onProgress: ({ problems }) => onStage("evaluate", `${problems} problems`),

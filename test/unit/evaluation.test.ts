@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { hybridScore } from "../../src/domain/hybrid.ts";
 import { readabilityOfPicks } from "../../src/evaluation/chosen-readability.ts";
-import { judgePools, setReport } from "../../src/evaluation/evaluate.ts";
+import { setReport } from "../../src/evaluation/evaluate.ts";
+import { judgePools } from "../../src/evaluation/judge-pools.ts";
 import { type Member, matrices, type Pool } from "../../src/evaluation/pools.ts";
 import { SELECTORS } from "../../src/evaluation/selectors.ts";
 import { bootstrap, seeded } from "../../src/evaluation/statistics.ts";
@@ -13,7 +14,10 @@ const member = (id: string, change: Partial<Member> = {}): Member => ({
   order: Number(id.split("#")[1]),
   length: 10 + Math.floor(random() * 90),
   parsed: true,
-  steps: { rewards: [random(), random()], tokens: [5, 9] },
+  nested: false,
+  documented: random() < 0.5,
+  rewards: { function: { rewards: [random(), random()], tokens: [5, 9] } },
+  second: {},
   selfCertainty: null,
   functions: [{ name: "f", text: `def f(x):\n    return ${Math.floor(random() * 4)}` }],
   examples: { passed: Math.floor(random() * 3), total: 2 },
@@ -85,7 +89,10 @@ describe("selectors and private verdicts", () => {
   test("a scorer that knows the truth closes the gap, one that lies widens it; both are told apart from random", () => {
     const knowing = pools.map((one) => ({
       ...one,
-      members: one.members.map((m) => ({ ...m, steps: { rewards: [truth.get(m.id) ? 0.9 : 0.1], tokens: [1] } })),
+      members: one.members.map((m) => ({
+        ...m,
+        rewards: { function: { rewards: [truth.get(m.id) ? 0.9 : 0.1], tokens: [1] } },
+      })),
     }));
     const figures = setReport(input(knowing), judgePools(knowing, truth, settings), settings);
     expect(figures.auc!.value).toBe(1);
@@ -98,7 +105,7 @@ describe("selectors and private verdicts", () => {
   test("equal scores pick at random: the mean pass rate", () => {
     const constant = pools.map((one) => ({
       ...one,
-      members: one.members.map((m) => ({ ...m, steps: { rewards: [0.5], tokens: [1] } })),
+      members: one.members.map((m) => ({ ...m, rewards: { function: { rewards: [0.5], tokens: [1] } } })),
     }));
     const { selectors } = setReport(input(constant), judgePools(constant, truth, settings), settings);
     for (const n of ["2", "4", "8"])

@@ -4,6 +4,7 @@ import { basename, join, resolve } from "node:path";
 import Table from "cli-table3";
 import type { Command } from "commander";
 import { FunprmError } from "../../domain/errors.ts";
+import { GRANULARITIES, type Granularity } from "../../evaluation/granularity.ts";
 import type { EvaluationReport, SelectorTable } from "../../evaluation/report.ts";
 import { reportPage } from "../../evaluation/report-page.ts";
 import { SELECTORS } from "../../evaluation/selectors.ts";
@@ -16,6 +17,9 @@ import type { CommandContext } from "../context.ts";
 export type EvaluateDependencies = {
   syntax: () => Promise<Syntax>;
   rewardModel: (folder: string | null) => Promise<RewardModel>;
+  /** A checkpoint with its adapter, served by a gpu-worker that ends with it. */
+  checkpoint: (folder: string) => Promise<RewardModel>;
+  worker: (url: string) => Promise<RewardModel>;
   judge: () => Promise<Judge & { dispose(): void }>;
   files: () => Files;
   cache: <Value>(path: string) => RowCache<Value>;
@@ -28,6 +32,10 @@ type Options = {
   within: string;
   selectors?: string;
   model?: string;
+  checkpoint?: string;
+  worker?: string;
+  against?: string;
+  granularity: string;
   seed: string;
   split?: string;
   limit?: string;
@@ -53,6 +61,14 @@ export function addEvaluateCommand(program: Command, context: CommandContext, op
     )
     .option("--selectors <list>", `some of ${SELECTORS.map((one) => one.name).join(", ")}`)
     .option("--model <folder>", "model bundle; default: the one that ships with funprm")
+    .option("--checkpoint <folder>", "a checkpoint (safetensors, LoRA or not) in a gpu-worker of this machine instead")
+    .option("--worker <url>", "a running gpu-worker instead; its token stands in WORKER_TOKEN")
+    .option("--against <folder>", "a second bundle beside it, as one trained without correction")
+    .option(
+      "--granularity <list>",
+      `what a step is, in the table of aggregations: some of ${GRANULARITIES.join(", ")}`,
+      GRANULARITIES.join(),
+    )
     .option("--seed <number>", "seed of draws and ties", "0")
     .option("--split <name>", "validation, meta, train or all; default: validation for our own sets, all for others")
     .option("--limit <n>", "first problems of each set only")
@@ -68,6 +84,7 @@ function commandOf(options: Options, split: string): string {
   const sets = options.set.map((path) => `DATA/${basename(path)}`).join(" ");
   const rest = [
     `--n ${options.n} --within ${options.within} --split ${split} --seed ${options.seed}`,
+    ...(options.against === undefined ? [] : [`--against ${basename(options.against)}`]),
     ...(options.limit === undefined ? [] : [`--limit ${options.limit}`]),
     ...(options.execute ? [] : ["--no-execute"]),
   ].join(" ");
@@ -103,9 +120,16 @@ async function run(options: Options, context: CommandContext, open: EvaluateDepe
   const selectors = SELECTORS.filter(
     (one) => wanted === undefined || wanted.includes(one.name) || one.name === "random",
   );
+  const granularities = options.granularity.split(",") as Granularity[];
+  const strange = granularities.find((one) => !GRANULARITIES.includes(one));
+  if (strange !== undefined)
+    throw new FunprmError("BAD_USAGE", `--granularity: ${strange} is none of ${GRANULARITIES.join(", ")}`);
   const files = open.files();
   const runs = resolve(context.cwd, options.runs);
-  const model = await open.rewardModel(options.model === undefined ? null : resolve(context.cwd, options.model));
+  const model = await modelOf(options, context, open);
+  const second = options.against === undefined ? null : await open.rewardModel(resolve(context.cwd, options.against));
+  const rewardsOf = ({ info }: RewardModel) =>
+    open.cache<Reward>(join(runs, "cache", `rewards-${info.sha256.slice(0, 12)}.jsonl`));
   const judge = options.execute ? await open.judge() : null;
   const abort = new AbortController();
   const interrupt = () => abort.abort(new FunprmError("INTERRUPTED", "interrupted; the same command goes on"));
@@ -118,7 +142,8 @@ async function run(options: Options, context: CommandContext, open: EvaluateDepe
         syntax: await open.syntax(),
         model,
         judge,
-        rewards: open.cache<Reward>(join(runs, "cache", `rewards-${model.info.sha256.slice(0, 12)}.jsonl`)),
+        rewards: rewardsOf(model),
+        second: second && { model: second, rewards: rewardsOf(second) },
         evidence: open.cache<Evidence>(join(runs, "cache", "evidence.jsonl")),
       },
       {
@@ -128,6 +153,7 @@ async function run(options: Options, context: CommandContext, open: EvaluateDepe
         selectors,
         split,
         within: options.within,
+        granularities,
         limit,
         slots: cpus().length,
         onProgress: ({ set, problems, candidates }) => {
@@ -148,7 +174,17 @@ async function run(options: Options, context: CommandContext, open: EvaluateDepe
     process.off("SIGINT", interrupt);
     judge?.dispose();
     await model.dispose();
+    await second?.dispose();
   }
+}
+
+async function modelOf(options: Options, context: CommandContext, open: EvaluateDependencies): Promise<RewardModel> {
+  const { model, checkpoint, worker } = options;
+  if ([model, checkpoint, worker].filter((one) => one !== undefined).length > 1)
+    throw new FunprmError("BAD_USAGE", "--model, --checkpoint and --worker exclude each other: one model is evaluated");
+  if (worker !== undefined) return open.worker(worker);
+  if (checkpoint !== undefined) return open.checkpoint(resolve(context.cwd, checkpoint));
+  return open.rewardModel(model === undefined ? null : resolve(context.cwd, model));
 }
 
 function toText(report: EvaluationReport): string {
