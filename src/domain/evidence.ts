@@ -85,26 +85,31 @@ export type KnockoutReport = {
   order: number[];
 };
 
-export type WrittenEvidence = { passed: number; total: number; agreement: number };
+export type WrittenEvidence = {
+  /** Whether it passes each test. */
+  passes: boolean[];
+  passed: number;
+  total: number;
+  /** Dual agreement of tests and candidates, in [0,1]. */
+  agreement: number;
+};
 
-/**
- * What the kept tests say of each of the given candidates; null when no test was kept. `multiplicity` as in
- * `dualAgreement`.
- */
+/** Whether a candidate passes each of the kept tests; null when none was kept. */
+export function writtenPasses(report: ReproductionReport | null, index: number): boolean[] | null {
+  const kept = report?.tests.filter((test) => test.kept) ?? [];
+  return kept.length === 0 ? null : kept.map((test) => test.candidates[index] === "passed");
+}
+
+/** What the kept tests say of each candidate, in order; null where there are none. `multiplicity` as in `dualAgreement`. */
 export function writtenEvidence(
-  report: ReproductionReport | null,
-  indices: readonly number[],
+  passes: readonly (boolean[] | null)[],
   multiplicity: readonly number[],
 ): (WrittenEvidence | null)[] {
-  const kept = report?.tests.filter((test) => test.kept) ?? [];
-  if (kept.length === 0) return indices.map(() => null);
-  const passes = indices.map((index) => kept.map((test) => test.candidates[index] === "passed"));
-  const agreement = dualAgreement(passes, multiplicity);
-  return passes.map((row, i) => ({
-    passed: row.filter(Boolean).length,
-    total: kept.length,
-    agreement: agreement[i]!,
-  }));
+  const rows = passes.map((row) => row ?? []);
+  const agreement = dualAgreement(rows, multiplicity);
+  return passes.map(
+    (row, i) => row && { passes: row, passed: row.filter(Boolean).length, total: row.length, agreement: agreement[i]! },
+  );
 }
 
 /** The kept test that the chosen candidate passes and the fewest others do, the first among equals; null when it passes none. */

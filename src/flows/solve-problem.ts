@@ -3,8 +3,6 @@
  * No GitHub in here: `funprm solve` and the app run the same steps.
  */
 import type { Candidate, ChangedFile } from "../domain/candidate.ts";
-import { chainOfEdits, touchedFunctions } from "../domain/chain.ts";
-import { promptSha256, repositoryPrompt } from "../domain/chain-of-function.ts";
 import type { Touched } from "../domain/comment.ts";
 import {
   type CandidateTests,
@@ -16,49 +14,37 @@ import {
   type ReproductionReport,
   separatingTest,
   type TestsReport,
-  writtenEvidence,
+  writtenPasses,
 } from "../domain/evidence.ts";
 import { issueExamples } from "../domain/issue-examples.ts";
-import { sanitizeIssueText } from "../domain/issue-text.ts";
 import type { Located } from "../domain/relevance.ts";
 import { renderPrompt } from "../domain/render.ts";
 import { compareTests, summarizeTests } from "../domain/repository-tests.ts";
-import { type PatchPolicy, screenAddedTest } from "../domain/screen.ts";
-import { type Contender, type Selection, type SelectOptions, type SelectRule, select } from "../domain/select.ts";
-import type { Checkout, Generator, Judge, PairJudge, RewardModel, Syntax } from "../ports.ts";
-import { findRelevantCode, type LookedAt } from "./find-relevant-code.ts";
+import { screenAddedTest } from "../domain/screen.ts";
+import type { Contender, Selection, SelectOptions, SelectRule } from "../domain/select.ts";
+import type { Checkout, Judge, PairJudge } from "../ports.ts";
+import { chooseCandidate, type SurvivorEvidence } from "./choose-candidate.ts";
 import { holdKnockout, KNOCKOUT_SIZE } from "./hold-knockout.ts";
 import { findTestHome, runReproduction, writeReproduction } from "./reproduce-issue.ts";
 import { runIssueExamples } from "./run-issue-examples.ts";
-import { sampleCandidates } from "./sample-candidates.ts";
-import { scoreSteps } from "./score-candidates.ts";
-import { screenCandidates } from "./screen-candidates.ts";
+import {
+  type AnswerHooks,
+  type AnswerPorts,
+  type AnswerSettings,
+  type Problem,
+  type Survivor,
+  scoreAnswers,
+} from "./score-answers.ts";
 
-export type SolveSettings = {
-  /** How many candidates, at least 1. */
-  candidates: number;
-  temperature: number | null;
-  maxTokens: number;
+export type SolveSettings = AnswerSettings & {
   rule: SelectRule;
-  policy: PatchPolicy;
   /** Whether the patch also holds the written test that separates the chosen candidate (`fix.add_test`). */
   addTest: boolean;
   scorer: SelectOptions["scorer"];
   tests: { run: boolean; command: string[] | null; environment: string | null; timeoutSeconds: number };
 };
 
-export type Problem = {
-  /** Key of recorded answers, `owner/repo#number`. */
-  key: string;
-  title: string;
-  body: string;
-  seed: number;
-};
-
-export type SolvePorts = {
-  syntax: Syntax;
-  generator: Generator;
-  model: RewardModel;
+export type SolvePorts = AnswerPorts & {
   judge: Judge | null;
   /** Null where no LLM is configured. */
   pairs: PairJudge | null;
@@ -66,15 +52,10 @@ export type SolvePorts = {
 
 export type SolveStage = "reading" | "sampling" | "scoring" | "testing";
 
-export type SolveHooks = {
-  /** Candidates stored by an earlier attempt: not sampled, and not paid, again. */
-  stored: readonly Candidate[];
+export type SolveHooks = Omit<AnswerHooks, "onStage"> & {
+  onStage(stage: SolveStage): Promise<void>;
   /** Tests that an earlier attempt had written: not asked, and not paid, again. */
   reproduction: ReproductionReport | null;
-  onStage(stage: SolveStage): Promise<void>;
-  /** Called whenever a candidate is new or changed, before anything rests on it. */
-  onCandidate(candidate: Candidate): Promise<void>;
-  onRelevant(relevant: readonly Located[], prompt: string, lookedAt: LookedAt | null): Promise<void>;
   /** Called with the answer before its tests run, and again with what they said. */
   onReproduction(report: ReproductionReport): Promise<void>;
 };
@@ -92,8 +73,15 @@ export type Solution = {
   reproduction: ReproductionReport | null;
   /** Null where none was held. */
   knockout: KnockoutReport | null;
+  /** What the choice rests on, by candidate index. */
+  evidence: ReadonlyMap<number, SurvivorEvidence>;
+  /** Whether an example of the issue that fails on base was written as a demand. */
+  demanded: boolean;
   relevant: Located[];
   promptSha256: string;
+  /** Git's id of the tree that was read, and of the one that the files make of it; null on abstention. */
+  baseTree: string;
+  tree: string | null;
 };
 
 export async function solveProblem(
@@ -105,92 +93,30 @@ export async function solveProblem(
   signal: AbortSignal,
 ): Promise<Solution> {
   const outlineOf = (source: string) => ports.syntax.outline(source, "python");
-  await hooks.onStage("reading");
-  const issue = { title: sanitizeIssueText(problem.title).text, body: sanitizeIssueText(problem.body).text };
-  const found = await findRelevantCode(checkout, issue, ports.syntax, signal);
-  const messages = repositoryPrompt(issue, found.code, "cof");
-  const prompt = promptSha256(messages);
-  await hooks.onRelevant(found.located, prompt, found.lookedAt);
-
-  await hooks.onStage("sampling");
-  const request = {
-    messages,
-    n: settings.candidates,
-    temperature: settings.temperature,
-    seed: problem.seed,
-    maxTokens: settings.maxTokens,
-    problem: problem.key,
-  };
-  const sampled = await sampleCandidates(
-    ports.generator,
-    request,
-    { stored: hooks.stored, outline: outlineOf, onCandidate: hooks.onCandidate },
-    signal,
-  );
-
-  await hooks.onStage("scoring");
-  const screened = await screenCandidates(sampled, checkout, settings.policy, outlineOf);
-  const survivors = screened.filter((one) => one.files !== null);
-  const chains = survivors.map((one) => ({
-    ...one,
-    files: one.files!,
-    chain: chainOfEdits(one.candidate.edits!, one.files!, outlineOf),
-  }));
-  const statement = [issue.title, issue.body].filter((part) => part.trim() !== "").join("\n\n");
-  const scored = await scoreSteps(
-    ports.model,
-    statement,
-    chains.map((one) => ({
-      id: `${one.candidate.index}`,
-      steps: one.chain.map(({ step, rendered }) => ({ rendered, signature: step.signature })),
-    })),
-    {},
-    signal,
-  );
-  for (const [i, one] of chains.entries()) {
-    const score = scored[i]!;
-    one.candidate = {
-      ...one.candidate,
-      status: "scored",
-      steps: one.chain.map(({ step }, k) => ({
-        ...step,
-        reward: score.rewards[k]!,
-        attribution: score.attribution[k]!,
-        reason: score.reasons[k]!,
-      })),
-      score: score.score,
-    };
-  }
-  const byIndex = new Map(screened.map((one) => [one.candidate.index, one.candidate]));
-  for (const one of chains) byIndex.set(one.candidate.index, one.candidate);
-  for (const candidate of byIndex.values()) await hooks.onCandidate(candidate);
+  const answers = await scoreAnswers(problem, checkout, ports, settings, hooks, signal);
+  const { issue, found, survivors } = answers;
+  const candidates = new Map(answers.candidates.map((one) => [one.index, one]));
 
   await hooks.onStage("testing");
-  const tests = await runTests(checkout, ports.judge, settings, chains, signal);
-  for (const one of chains) {
+  const tests = await runTests(checkout, ports.judge, settings, survivors, signal);
+  for (const one of survivors) {
     const row = tests.candidates.find((candidate) => candidate.index === one.candidate.index);
     if (!row) continue;
     one.candidate = { ...one.candidate, verdict: row.verdict };
-    byIndex.set(one.candidate.index, one.candidate);
+    candidates.set(one.candidate.index, one.candidate);
     await hooks.onCandidate(one.candidate);
   }
 
+  const trees = survivors.map((one) => ({ index: one.candidate.index, files: one.files }));
   const inIssue = settings.tests.run ? issueExamples(`${issue.title}\n${issue.body}`, found.located) : [];
   const examples =
     inIssue.length === 0 || !ports.judge
       ? NO_EXAMPLES
-      : await runIssueExamples(
-          ports.judge,
-          checkout,
-          inIssue,
-          chains.map((one) => ({ index: one.candidate.index, files: one.files })),
-          settings.tests.environment,
-          signal,
-        );
+      : await runIssueExamples(ports.judge, checkout, inIssue, trees, settings.tests.environment, signal);
 
   const asked = { key: problem.key, ...issue, seed: problem.seed };
   let reproduction: ReproductionReport | null = null;
-  if (settings.tests.run && ports.judge && chains.length > 0) {
+  if (settings.tests.run && ports.judge && survivors.length > 0) {
     const home = await findTestHome(checkout, problem.key, found.located);
     reproduction = await writeReproduction(ports.generator, asked, found.code, home, hooks.reproduction, signal);
     await hooks.onReproduction(reproduction);
@@ -200,63 +126,41 @@ export async function solveProblem(
       asked,
       home,
       reproduction,
-      chains.map((one) => ({ index: one.candidate.index, files: one.files })),
+      trees,
       { environment: settings.tests.environment, outline: outlineOf },
       signal,
     );
     await hooks.onReproduction(reproduction);
   }
 
-  const candidates = [...byIndex.values()].sort((a, b) => a.index - b.index);
-  const multiplicity = chains.map(
-    (one) => 1 + candidates.filter((other) => other.duplicateOf === one.candidate.index).length,
-  );
-  const written = writtenEvidence(
-    reproduction,
-    chains.map((one) => one.candidate.index),
-    multiplicity,
-  );
-  const touched = new Map(
-    chains.map((one) => [one.candidate.index, touchedFunctions(one.candidate.edits!, one.files, outlineOf)]),
-  );
-  const contenders = chains.map((one, i): Contender => {
-    const row = tests.candidates.find((candidate) => candidate.index === one.candidate.index);
-    return {
-      index: one.candidate.index,
-      score: one.candidate.score,
-      text: one.chain.map(({ rendered }) => rendered).join("\n"),
-      multiplicity: multiplicity[i]!,
-      steps: one.chain.length,
-      touches: touched.get(one.candidate.index)!.map((touch) => `${touch.path}::${touch.name}`),
+  const evidence = new Map<number, SurvivorEvidence>();
+  for (const { index } of trees) {
+    const row = tests.candidates.find((candidate) => candidate.index === index);
+    evidence.set(index, {
       tests: row ? { broke: row.broke, fixed: row.fixed } : null,
-      examples: examplesPassed(examples, one.candidate.index),
-      written: written[i]!,
+      examples: examplesPassed(examples, index),
+      written: writtenPasses(reproduction, index),
       knockout: null,
-    };
-  });
-  const options: SelectOptions = {
-    scorer: settings.scorer,
+    });
+  }
+  const demanded = examples.examples.some((one) => one.demanded && one.base !== "passed");
+  const options = {
     rule: settings.rule,
+    scorer: settings.scorer,
     seed: problem.seed,
     sampled: settings.candidates,
-    rejections: mostFrequent(
-      candidates.flatMap((one) => (one.status === "rejected" && one.reason ? [one.reason] : [])),
-    ),
-    named: found.named,
-    demanded: examples.examples.some((one) => one.demanded && one.base !== "passed"),
+    demanded,
   };
-  let selection = select(contenders, options);
+  let { selection, contenders } = chooseCandidate(answers, evidence, options);
   const leading = settings.rule === "knockout" && ports.pairs ? leadersOf(selection, contenders) : [];
   let knockout: KnockoutReport | null = null;
   if (leading.length > 1) {
-    knockout = await holdKnockout(ports.pairs!, renderPrompt(statement), leading, signal);
-    for (const one of contenders) {
-      const place = knockout.order.indexOf(one.index);
-      one.knockout = place < 0 ? null : knockout.order.length - 1 - place;
-    }
-    selection = select(contenders, options);
+    knockout = await holdKnockout(ports.pairs!, renderPrompt(answers.statement), leading, signal);
+    for (const [place, index] of knockout.order.entries())
+      evidence.get(index)!.knockout = knockout.order.length - 1 - place;
+    ({ selection, contenders } = chooseCandidate(answers, evidence, options));
   }
-  const chosen = chains.find((one) => one.candidate.index === selection.selected);
+  const chosen = survivors.find((one) => one.candidate.index === selection.selected);
   const test = chosen && settings.addTest ? separatingTest(reproduction, chosen.candidate.index) : null;
   const testFile = test && { path: reproduction!.path!, before: null, after: Buffer.from(test.source) };
   const adds = testFile !== null && screenAddedTest(testFile, settings.policy) === null;
@@ -264,17 +168,22 @@ export async function solveProblem(
     reproduction = { ...reproduction, added: test!.name };
     await hooks.onReproduction(reproduction);
   }
+  const files = chosen ? [...chosen.files, ...(adds ? [testFile] : [])] : [];
   return {
-    candidates,
+    candidates: [...candidates.values()].sort((a, b) => a.index - b.index),
     selection,
-    files: chosen ? [...chosen.files, ...(adds ? [testFile] : [])] : [],
-    touched: chosen ? touched.get(chosen.candidate.index)! : [],
+    files,
+    touched: chosen ? chosen.touched : [],
     tests,
     examples,
     reproduction,
     knockout,
+    evidence,
+    demanded,
     relevant: found.located,
-    promptSha256: prompt,
+    promptSha256: answers.promptSha256,
+    baseTree: await checkout.tree([]),
+    tree: chosen ? await checkout.tree(files) : null,
   };
 }
 
@@ -293,7 +202,7 @@ async function runTests(
   checkout: Checkout,
   judge: Judge | null,
   settings: SolveSettings,
-  survivors: readonly { candidate: Candidate; files: ChangedFile[] }[],
+  survivors: readonly Survivor[],
   signal: AbortSignal,
 ): Promise<TestsReport> {
   if (!settings.tests.run) return NOT_RUN;
@@ -326,10 +235,4 @@ async function runTests(
     base: summarizeTests(base),
     candidates: rows,
   };
-}
-
-function mostFrequent(reasons: readonly string[]): string[] {
-  const counts = new Map<string, number>();
-  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1]).map(([reason]) => reason);
 }

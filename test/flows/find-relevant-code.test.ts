@@ -18,6 +18,7 @@ function checkout(files: Record<string, string>, reads: string[] = []): Checkout
       reads.push(path);
       return Buffer.from(files[path]!);
     },
+    tree: async () => "",
     dispose: async () => {},
   };
 }

@@ -60,6 +60,7 @@ const checkout: Checkout = {
   root: "/nowhere",
   files: async () => Object.entries(BASE).map(([path, [mode, text]]) => ({ path, mode, size: text.length })),
   read: async (path) => (BASE[path]?.[0] === "100644" ? Buffer.from(BASE[path][1]) : null),
+  tree: async () => "",
   dispose: async () => undefined,
 };
 const policy = { blockedPaths: ["secret/"], allowedPaths: [], matches: (g: string, p: string) => p.startsWith(g) };

@@ -54,6 +54,33 @@ describe.each(sources)("%s", (_, source) => {
     ]);
     await checkout.dispose();
   });
+
+  it("has git's own id of its tree, and of the tree that changed files make of it", async () => {
+    const checkout = await workspace.checkout(source());
+    const git = (...args: string[]) =>
+      execFileSync("git", args, {
+        cwd: folder,
+        encoding: "utf8",
+        env: { ...process.env, GIT_INDEX_FILE: index },
+      }).trim();
+    const index = join(folder, ".git/index-of-the-test");
+    git("read-tree", "HEAD");
+    expect(await checkout.tree([])).toBe(git("rev-parse", "HEAD^{tree}"));
+    const before = readFileSync(join(folder, "run.sh"));
+    writeFileSync(join(folder, "run.sh"), "echo changed\n");
+    mkdirSync(join(folder, "pkg.d"));
+    writeFileSync(join(folder, "pkg.d/new.txt"), CRLF);
+    git("-c", "core.autocrlf=false", "add", "--", "run.sh", "pkg.d/new.txt");
+    const wanted = git("write-tree");
+    writeFileSync(join(folder, "run.sh"), before);
+    rmSync(join(folder, "pkg.d"), { recursive: true });
+    const changed = [
+      { path: "run.sh", after: Buffer.from("echo changed\n") },
+      { path: "pkg.d/new.txt", after: CRLF },
+    ];
+    expect(await checkout.tree(changed)).toBe(wanted);
+    await checkout.dispose();
+  });
 });
 
 describe("workspace", () => {

@@ -154,7 +154,12 @@ describe("select", () => {
   });
 
   it("weighs written tests below what people wrote, and before every soft signal but the hybrid rule's sum", () => {
-    const written = (passed: number) => ({ passed, total: 2, agreement: passed / 2 });
+    const written = (passed: number) => ({
+      passes: [0, 1].map((t) => t < passed),
+      passed,
+      total: 2,
+      agreement: passed / 2,
+    });
     const shown = contender(0, { examples: { passed: 1, total: 1 }, written: written(0) });
     const proved = contender(1, { examples: { passed: 0, total: 1 }, written: written(2), score: 0.9 });
     for (const rule of ["consensus", "prm-mean", "hybrid", "knockout"] as const)

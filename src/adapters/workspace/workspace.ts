@@ -1,9 +1,10 @@
 /** Trees of files at one commit, read through git's objects, so that every byte is as committed. */
 import { constants } from "node:fs";
-import { lstat, mkdir, mkdtemp, open, readdir, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, open, readdir, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, sep } from "node:path";
 import { FunprmError } from "../../domain/errors.ts";
+import { blobId, type ObjectFormat, type TreeEntry, treeId } from "../../domain/git-tree.ts";
 import type { Checkout, CheckoutFile, CheckoutSource, Workspace } from "../../ports.ts";
 import { compare } from "./compare.ts";
 import { git, READ_MS } from "./git.ts";
@@ -125,8 +126,20 @@ async function fromObjects(
     root,
     files: async () => [...files.values()].map(({ path, mode, size }) => ({ path, mode, size })),
     read: async (path) => contents.get(path) ?? null,
+    tree: async (changes) => treeWith([...files.values()], changes, sha.length === 64 ? "sha256" : "sha1"),
     dispose,
   };
+}
+
+function treeWith(
+  entries: readonly TreeEntry[],
+  changes: readonly { path: string; after: Uint8Array }[],
+  format: ObjectFormat,
+): string {
+  const all = new Map(entries.map((entry) => [entry.path, entry]));
+  for (const { path, after } of changes)
+    all.set(path, { path, mode: all.get(path)?.mode ?? "100644", oid: blobId(after, format) });
+  return treeId([...all.values()], format);
 }
 
 function isInside(path: string): boolean {
@@ -150,20 +163,30 @@ async function fromFolder(root: string): Promise<Omit<Checkout, "dispose">> {
   };
   await walk(root);
   const regular = new Set(files.filter((file) => file.mode !== "120000").map((file) => file.path));
+  const read = async (path: string): Promise<Uint8Array | null> => {
+    if (!regular.has(path)) return null;
+    // O_NOFOLLOW: the file may have become a link since it was listed.
+    const file = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => null);
+    if (!file) return null;
+    try {
+      return await file.readFile();
+    } finally {
+      await file.close();
+    }
+  };
   return {
     sha: "working copy",
     root,
     files: async () => files,
-    read: async (path) => {
-      if (!regular.has(path)) return null;
-      // O_NOFOLLOW: the file may have become a link since it was listed.
-      const file = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => null);
-      if (!file) return null;
-      try {
-        return await file.readFile();
-      } finally {
-        await file.close();
+    read,
+    tree: async (changes) => {
+      const entries: TreeEntry[] = [];
+      for (const { path, mode } of files) {
+        const content = mode === "120000" ? Buffer.from(await readlink(join(root, path))) : await read(path);
+        // A file that has gone since it was listed is in no tree.
+        if (content !== null) entries.push({ path, mode, oid: blobId(content) });
       }
+      return treeWith(entries, changes, "sha1");
     },
   };
 }
