@@ -186,6 +186,8 @@ export interface Checkout {
   files(): Promise<CheckoutFile[]>;
   /** Bytes as committed; null when the path is not a regular file of the tree. */
   read(path: string): Promise<Uint8Array | null>;
+  /** Git's id of the tree with these files laid over it, a new one as a plain file. Writes nothing. */
+  tree(changes: readonly { path: string; after: Uint8Array }[]): Promise<string>;
   dispose(): Promise<void>;
 }
 
