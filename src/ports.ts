@@ -17,9 +17,10 @@ import type {
 } from "./domain/judge.ts";
 import type { ModelInfo, ScoredRow, ScoreRow } from "./domain/model.ts";
 import type { ModelSwitch, ModelVersion } from "./domain/model-version.ts";
-import type { OutcomeEvent } from "./domain/outcome.ts";
+import type { Conclusion, OutcomeEvent } from "./domain/outcome.ts";
 import type { StoredCalibration } from "./domain/review-calibration.ts";
 import type { ReviewedFile } from "./domain/review-scope.ts";
+import type { RunFile } from "./domain/run-manifest.ts";
 import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
 
 // ---------------------------------------------------------------- Syntax
@@ -174,6 +175,28 @@ export interface Trainer {
   ): Promise<{ bundle: string; config: string }>;
 }
 
+export type TuneRequest = {
+  /** Bundle that training starts from. */
+  base: string;
+  /** Folder with training, meta and validation rows, and `rehearsal` where there are some. */
+  data: string;
+  /** Folder of the run. The same request goes on where it was stopped; a finished one is not run again. */
+  run: string;
+  /** Where the new bundle goes. */
+  bundle: string;
+  name: string;
+  version: string;
+  epochs: number;
+  seed: number;
+};
+
+/** Trains a served bundle further on a snapshot; lines of progress as they come. `TRAINING_FAILED` with the trainer's last line. */
+export interface Tuner {
+  /** What is missing before it can train, with the cure; null when nothing is. */
+  missing(): Promise<string | null>;
+  tune(request: TuneRequest, onLine: (line: string) => void, signal?: AbortSignal): Promise<void>;
+}
+
 // ---------------------------------------------------------------- Workspace
 
 export type CheckoutFile = { path: string; mode: "100644" | "100755" | "120000" | "160000"; size: number };
@@ -263,6 +286,31 @@ export type PullRequestFacts = {
   author: string;
   labels: string[];
 };
+
+/** Instants are ISO 8601. `mergeCommitSha` is the last commit that the merge put on the base branch; null when not merged. */
+export type PullRequestEnd = {
+  createdAt: string;
+  closedAt: string | null;
+  mergedAt: string | null;
+  mergedBy: string | null;
+  mergeCommitSha: string | null;
+  /** The first 250, oldest first. */
+  commits: { sha: string; message: string; parents: string[] }[];
+};
+
+export type CommitFacts = {
+  sha: string;
+  message: string;
+  /** Login of its author, `ghost` when GitHub knows none. */
+  author: string;
+  /** When it was committed, ISO 8601. */
+  at: string;
+  parents: string[];
+  files: PullRequestFile[];
+};
+
+/** `attempt` grows with every attempt of one name. `conclusion` null: still running. */
+export type CheckFacts = { name: string; attempt: number; conclusion: Conclusion | null; at: string };
 
 /** One file of `/pulls/{n}/files`. `patch` is null when GitHub leaves it out (binary, too large). */
 export type PullRequestFile = {
@@ -362,6 +410,15 @@ export interface GitHost {
   /** The app's check run with this name, head and `externalId`, created or updated. Each annotation is sent once. */
   ensureCheckRun(ref: RepoRef, state: CheckRunState): Promise<{ id: number; url: string }>;
 
+  /** How a pull request ended, and the commits on its branch. */
+  pullRequestEnd(ref: RepoRef, number: number): Promise<PullRequestEnd>;
+  /** One commit with what it changes against its first parent; `GITHUB_GONE` when there is none. */
+  commit(ref: RepoRef, sha: string): Promise<CommitFacts>;
+  /** Check runs of one commit, all attempts, the app's own left out. */
+  checks(ref: RepoRef, sha: string): Promise<CheckFacts[]>;
+  /** Names of the checks that a branch requires. */
+  requiredChecks(ref: RepoRef, branch: string): Promise<string[]>;
+
   /** Webhooks to the app since `since` of which no attempt was answered with 2xx, each with its newest attempt. */
   failedDeliveries(since: Date): Promise<{ id: number; guid: string; attempts: number }[]>;
   /** GitHub sends that attempt again, under the same delivery id. */
@@ -454,14 +511,16 @@ export type PullRequestKey = { installationId: number; repositoryId: number; pul
 
 /** A text that a label speaks of, as a training row holds it (rulings 1). */
 export type LabelledText = {
-  /** `functionId`, and for a stored candidate its run and index. */
+  /** `functionId`; of a stored candidate its last function. */
   function: string;
+  /** Run and index of a stored candidate; null for a function of the pull request. */
   candidate: { run: string; index: number } | null;
   /** `bodyHash` of review-scope.ts. */
   hash: string;
   language: Language;
   prompt: string;
-  completion: string;
+  /** The function alone, or every step of the candidate, as rendered. */
+  completions: string[];
   renderVersion: string;
 };
 
@@ -555,6 +614,8 @@ export interface Files {
   /** Rows of a candidate set; a `.json` file is what LiveCodeBench's or BigCodeBench's runner wrote. */
   candidateSet(path: string): AsyncIterable<CandidateSetProblem>;
   trainingRows(path: string): AsyncIterable<TrainingRow>;
+  /** One recorded run; its seal is not looked at here. */
+  runFile(path: string): Promise<RunFile>;
   /** Recorded or scripted answers of a generator. */
   answers(path: string): AsyncIterable<RecordedAnswer>;
   writeRows(path: string, rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<WrittenFile>;

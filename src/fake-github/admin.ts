@@ -4,7 +4,8 @@ import { join, relative, sep } from "node:path";
 import { addComment, addLabels, announce, changeIssue, openIssue, react, removeLabel } from "./changes.ts";
 import { commitFiles, type FileChange, mergePull, moveBranch, openPull } from "./changes-git.ts";
 import * as git from "./git.ts";
-import { announceCheck } from "./rest-checks.ts";
+import { announceCheck, foreignCheck } from "./rest-checks.ts";
+import { replyInThread } from "./rest-pulls.ts";
 import type { World } from "./state.ts";
 import { type FaultRule, Refusal, type Repo } from "./types.ts";
 import { installationView, nodeId } from "./views.ts";
@@ -178,6 +179,13 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       draft: wish["draft"] ?? false,
     }).number,
   }),
+  /** Continuous integration reports on a commit; `conclusion` null: it runs. */
+  check: (world, wish) => {
+    const sha = git.resolveCommit(repoOf(world, wish).gitDir, wish["sha"]);
+    if (sha === null) throw new Refusal(404, `no commit ${wish["sha"]}`);
+    foreignCheck(world, repoOf(world, wish), wish["name"] ?? "ci", sha, wish["conclusion"] ?? null);
+    return {};
+  },
   /** A person presses a button of a check run (`identifier`), or asks to run it again (no identifier). */
   "check-action": (world, wish) => {
     const repo = repoOf(world, wish);
@@ -187,6 +195,20 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
     else if (!run.actions.some((one) => one.identifier === identifier))
       throw new Refusal(404, `no action ${identifier}`);
     else announceCheck(world, repo, run, "requested_action", wish["login"], { requested_action: { identifier } });
+    return {};
+  },
+  /** A person answers in the thread of a review comment (`comment`). */
+  reply: (world, wish) => {
+    const repo = repoOf(world, wish);
+    const { issue, pull } = world.pull(repo, wish["number"]);
+    return { id: replyInThread(world, repo, issue, pull, wish["login"], wish["comment"], wish["body"]).id };
+  },
+  /** A person resolves, or with `resolved: false` opens, the thread of a review comment. */
+  "resolve-thread": (world, wish) => {
+    const { pull } = world.pull(repoOf(world, wish), wish["number"]);
+    const first = pull.comments.find((one) => one.id === wish["comment"]);
+    if (!first) throw new Refusal(404, "no such review comment");
+    first.resolved = wish["resolved"] ?? true;
     return {};
   },
   /** A person's reaction on an issue (`number`) or a comment (`comment`). */

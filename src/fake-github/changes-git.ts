@@ -2,7 +2,7 @@
 import { announce, checkText, checkWritable, isBot, newIssue } from "./changes.ts";
 import * as git from "./git.ts";
 import { forbidden, type World } from "./state.ts";
-import { type Issue, Refusal, type Repo } from "./types.ts";
+import { type Issue, type Pull, Refusal, type Repo } from "./types.ts";
 import { htmlUrl, type Json, repoUrl, userView } from "./views.ts";
 import { emit } from "./webhooks.ts";
 
@@ -196,25 +196,27 @@ export function openPull(world: World, repo: Repo, login: string, wanted: NewPul
   return issue;
 }
 
-/** A person merges: `merge` makes a merge commit, `squash` one commit on the base. Closes the issues that the body names. */
-export function mergePull(world: World, repo: Repo, issue: Issue, login: string, method: "merge" | "squash"): string {
+/**
+ * A person merges: `merge` makes a merge commit, `squash` one commit on the base, `rebase` a copy of each of the pull
+ * request's commits. Closes the issues that the body names.
+ */
+export function mergePull(
+  world: World,
+  repo: Repo,
+  issue: Issue,
+  login: string,
+  method: "merge" | "squash" | "rebase",
+): string {
   const pull = issue.pull;
   if (pull === null || issue.state !== "open") throw new Refusal(405, "Pull Request is not mergeable");
   const base = git.branchHead(repo.gitDir, pull.baseRef)!;
   const tree = git.mergeTrees(repo.gitDir, base, pull.headSha);
   if (tree === null) throw new Refusal(405, "Pull Request is not mergeable");
-  const message =
-    method === "merge"
-      ? `Merge pull request #${issue.number} from ${repo.owner}/${pull.headRef}\n\n${issue.title}`
-      : `${issue.title} (#${issue.number})`;
-  const sha = git.writeCommit(
-    repo.gitDir,
-    tree,
-    method === "merge" ? [base, pull.headSha] : [base],
-    message,
-    identity(world, login),
-  );
-  repo.commitLogins.set(sha, login);
+  const sha =
+    method === "rebase"
+      ? rebased(world, repo, pull, base, login)
+      : merged(world, repo, issue, { base, tree, login, method });
+  if (method !== "rebase") repo.commitLogins.set(sha, login);
   moveBranch(world, repo, pull.baseRef, { old: base, sha, login });
   const now = world.now();
   Object.assign(pull, { merged: true, mergedAt: now, mergedBy: login, mergeCommitSha: sha });
@@ -228,6 +230,33 @@ export function mergePull(world: World, repo: Repo, issue: Issue, login: string,
     announce(world, repo, closed, "closed", login);
   }
   return sha;
+}
+
+function merged(
+  world: World,
+  repo: Repo,
+  issue: Issue,
+  { base, tree, login, method }: { base: string; tree: string; login: string; method: "merge" | "squash" },
+): string {
+  const { headRef, headSha } = issue.pull!;
+  const message =
+    method === "merge"
+      ? `Merge pull request #${issue.number} from ${repo.owner}/${headRef}\n\n${issue.title}`
+      : `${issue.title} (#${issue.number})`;
+  const parents = method === "merge" ? [base, headSha] : [base];
+  return git.writeCommit(repo.gitDir, tree, parents, message, identity(world, login));
+}
+
+function rebased(world: World, repo: Repo, pull: Pull, base: string, login: string): string {
+  let tip = base;
+  for (const sha of git.log(repo.gitDir, pull.headSha, { exclude: pull.baseSha, limit: 250 }).reverse()) {
+    const tree = git.mergeTrees(repo.gitDir, tip, sha);
+    if (tree === null) throw new Refusal(405, "Pull Request is not mergeable");
+    const { message, author } = git.readCommit(repo.gitDir, sha);
+    tip = git.writeCommit(repo.gitDir, tree, [tip], message, author, identity(world, login));
+    repo.commitLogins.set(tip, repo.commitLogins.get(sha) ?? login);
+  }
+  return tip;
 }
 
 export function requestReviewers(world: World, repo: Repo, issue: Issue, sender: string, logins: string[]): void {

@@ -1,8 +1,9 @@
-/** GraphQL: the mutation that makes verified commits, executed against GitHub's own schema. */
+/** GraphQL: commits that are verified, threads of review comments, reactions; executed against GitHub's own schema. */
 import { schema as source } from "@octokit/graphql-schema";
 import { buildSchema, type GraphQLSchema, graphql, parse, validate } from "graphql";
 import { commitFiles } from "./changes-git.ts";
 import * as git from "./git.ts";
+import { threadResolvers } from "./graphql-threads.ts";
 import type { World } from "./state.ts";
 import { Refusal } from "./types.ts";
 
@@ -33,7 +34,7 @@ class GraphqlRefusal extends Error {
 export async function answerGraphql(
   world: World,
   actor: string,
-  allowed: (owner: string, repo: string) => boolean,
+  allowed: (owner: string, repo: string, permission: string, level: "read" | "write") => boolean,
   body: { query?: unknown; variables?: Record<string, unknown> },
 ): Promise<{ reply: Record<string, unknown>; applied: boolean }> {
   schema ??= buildSchema(source.idl, { assumeValid: true, assumeValidSDL: true });
@@ -56,10 +57,26 @@ export async function answerGraphql(
     variableValues: body.variables ?? {},
     rootValue: {
       createCommitOnBranch: ({ input }: { input: Input }) => {
-        const payload = createCommitOnBranch(world, actor, allowed, input);
+        const payload = createCommitOnBranch(
+          world,
+          actor,
+          (owner, repo) => allowed(owner, repo, "contents", "write"),
+          input,
+        );
         applied = true;
         return payload;
       },
+      ...threadResolvers(
+        world,
+        actor,
+        (repo, level) => {
+          if (!allowed(repo.owner, repo.name, "pull_requests", level))
+            throw new GraphqlRefusal("FORBIDDEN", "Resource not accessible by integration");
+        },
+        () => {
+          applied = true;
+        },
+      ),
     },
   });
   if (result.data == null && result.errors !== undefined && !applied) {

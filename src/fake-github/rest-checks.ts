@@ -7,6 +7,8 @@ import { type Annotation, type CheckRun, Refusal, type Repo } from "./types.ts";
 import { checkRunHookView, checkRunView } from "./views-pull.ts";
 import { emit } from "./webhooks.ts";
 
+/** Login of the app whose check runs are `foreign`. */
+const CI = "github-actions[bot]";
 const LIMITS = { title: 255, summary: 65_535, text: 65_535, annotations: 50 };
 
 function applyCheck(call: Call, run: CheckRun): void {
@@ -44,6 +46,35 @@ function applyCheck(call: Call, run: CheckRun): void {
   if (run.status === "completed") run.completedAt ??= call.world.now();
 }
 
+function newCheck(world: World, wanted: Pick<CheckRun, "name" | "headSha" | "foreign">): CheckRun {
+  return {
+    ...wanted,
+    id: world.nextId(),
+    suiteId: world.nextId(),
+    externalId: "",
+    detailsUrl: null,
+    status: "queued",
+    conclusion: null,
+    startedAt: world.now(),
+    completedAt: null,
+    title: null,
+    summary: null,
+    text: null,
+    annotations: [],
+    actions: [],
+  };
+}
+
+/** Continuous integration, another app, says what it found at a commit; null: it has begun. */
+export function foreignCheck(world: World, repo: Repo, name: string, headSha: string, conclusion: string | null): void {
+  const run = newCheck(world, { name, headSha, foreign: true });
+  run.status = conclusion === null ? "in_progress" : "completed";
+  run.conclusion = conclusion;
+  run.completedAt = conclusion === null ? null : world.now();
+  repo.checkRuns.push(run);
+  announceCheck(world, repo, run, conclusion === null ? "created" : "completed", CI);
+}
+
 export function announceCheck(
   world: World,
   repo: Repo,
@@ -67,23 +98,8 @@ export const checkHandlers: Record<string, Handler> = {
     const headSha = String(call.body["head_sha"]);
     if (git.objectType(repo.gitDir, headSha) !== "commit")
       throw new Refusal(422, `No commit found for SHA: ${headSha}`);
-    const run: CheckRun = {
-      id: call.world.nextId(),
-      suiteId: call.world.nextId(),
-      name: String(call.body["name"]),
-      headSha,
-      externalId: String(call.body["external_id"] ?? ""),
-      detailsUrl: null,
-      status: "queued",
-      conclusion: null,
-      startedAt: call.world.now(),
-      completedAt: null,
-      title: null,
-      summary: null,
-      text: null,
-      annotations: [],
-      actions: [],
-    };
+    const run = newCheck(call.world, { name: String(call.body["name"]), headSha, foreign: false });
+    run.externalId = String(call.body["external_id"] ?? "");
     applyCheck(call, run);
     repo.checkRuns.push(run);
     announceCheck(call.world, repo, run, "created", call.actor);
@@ -93,6 +109,7 @@ export const checkHandlers: Record<string, Handler> = {
   "checks/update": (call) => {
     const repo = repoOf(call);
     const run = call.world.checkRun(repo, Number(call.params["check_run_id"]));
+    if (run.foreign) throw new Refusal(403, "Resource not accessible by integration");
     const copy = structuredClone(run);
     applyCheck(call, copy);
     const completed = run.status !== "completed" && copy.status === "completed";

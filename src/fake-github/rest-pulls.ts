@@ -5,6 +5,7 @@ import { changeIssue, checkText, checkWritable } from "./changes.ts";
 import { openPull, requestReviewers } from "./changes-git.ts";
 import * as git from "./git.ts";
 import { pullDiff } from "./pull-diff.ts";
+import type { World } from "./state.ts";
 import { type Issue, type Pull, Refusal, type Repo, type ReviewComment } from "./types.ts";
 import { userView } from "./views.ts";
 import { fileView, pullSimpleView, pullView, reviewCommentView, reviewView } from "./views-pull.ts";
@@ -75,7 +76,7 @@ function createReview(call: Call) {
       },
     });
     for (const comment of pull.comments)
-      if (comment.reviewId === review.id) announceComment(call, repo, issue, pull, comment);
+      if (comment.reviewId === review.id) announceComment(call.world, call.actor, repo, issue, pull, comment);
   }
   return ok(reviewView(call.world, repo, issue, review));
 }
@@ -123,7 +124,7 @@ function createReviewComment(call: Call) {
     }
   }
   pull.comments.push(comment);
-  announceComment(call, repo, issue, pull, comment);
+  announceComment(call.world, call.actor, repo, issue, pull, comment);
   return created(reviewCommentView(call.world, repo, issue, comment));
 }
 
@@ -155,6 +156,34 @@ function newComment(
   };
 }
 
+/** A person's reply to a review comment. */
+export function replyInThread(
+  world: World,
+  repo: Repo,
+  issue: Issue,
+  pull: Pull,
+  login: string,
+  to: number,
+  body: string,
+): ReviewComment {
+  const first = pull.comments.find((one) => one.id === to && one.inReplyTo === null);
+  if (first === undefined) throw new Refusal(404, "Not Found");
+  const reply: ReviewComment = {
+    ...first,
+    id: world.nextId(),
+    body,
+    login,
+    byApp: false,
+    createdAt: world.now(),
+    inReplyTo: first.id,
+    resolved: false,
+    reactions: [],
+  };
+  pull.comments.push(reply);
+  announceComment(world, login, repo, issue, pull, reply);
+  return reply;
+}
+
 /** A review or comment names one of the pull request's own commits. */
 function checkCommit(repo: Repo, pull: Pull, commitId: string): void {
   if (pull.heads.includes(commitId)) return;
@@ -166,14 +195,21 @@ function patchesOf(repo: Repo, pull: Pull, commitId: string): Map<string, string
   return new Map(pullDiff(repo, pull, commitId).map((file) => [file.path, file.patch]));
 }
 
-function announceComment(call: Call, repo: Repo, issue: Issue, pull: Pull, comment: ReviewComment): void {
-  emit(call.world, repo, {
+function announceComment(
+  world: World,
+  sender: string,
+  repo: Repo,
+  issue: Issue,
+  pull: Pull,
+  comment: ReviewComment,
+): void {
+  emit(world, repo, {
     event: "pull_request_review_comment",
     action: "created",
-    sender: call.actor,
+    sender,
     payload: {
-      comment: reviewCommentView(call.world, repo, issue, comment),
-      pull_request: pullSimpleView(call.world, repo, issue, pull),
+      comment: reviewCommentView(world, repo, issue, comment),
+      pull_request: pullSimpleView(world, repo, issue, pull),
     },
   });
 }

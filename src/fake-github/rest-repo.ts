@@ -6,7 +6,7 @@ import * as git from "./git.ts";
 import { same, type World } from "./state.ts";
 import { type Caller, type Delivery, Refusal, type Repo } from "./types.ts";
 import { appView, fullRepoView, fullUserView, installationView, repoUrl, repoView, userView } from "./views.ts";
-import { commitView, deliveryView } from "./views-pull.ts";
+import { commitView, deliveryView, fileView } from "./views-pull.ts";
 import { redeliver } from "./webhooks.ts";
 
 /** App JWTs may live ten minutes (product.md 4.7); a minute of clock drift is accepted. */
@@ -218,7 +218,13 @@ export const repoHandlers: Record<string, Handler> = {
   },
   "repos/get-commit": (call) => {
     const repo = repoOf(call);
-    return ok(commitView(call.world, repo, requireCommit(repo, call.params["ref"]!)));
+    const sha = requireCommit(repo, call.params["ref"]!);
+    const files = git.diff(repo.gitDir, git.readCommit(repo.gitDir, sha).parents[0] ?? null, sha);
+    // GitHub shows 300 files on the first page of a commit.
+    return ok({
+      ...commitView(call.world, repo, sha),
+      files: files.slice(0, 300).map((file) => fileView(call.world, repo, sha, file)),
+    });
   },
   "git/get-ref": (call) => {
     const repo = repoOf(call);

@@ -120,10 +120,10 @@ async function apply(
   const body = bytes.length === 0 ? undefined : parseJson(bytes);
   if (path === "/graphql") {
     record.operation = "graphql";
-    const allowed = (owner: string, repo: string) =>
+    const allowed = (owner: string, repo: string, permission: string, level: "read" | "write") =>
       canReach(world, caller, owner, repo) &&
       caller.kind === "installation" &&
-      caller.token.permissions["contents"] === "write";
+      (caller.token.permissions[permission] === "write" || caller.token.permissions[permission] === level);
     const { reply, applied } = await answerGraphql(world, actor, allowed, body ?? {});
     if (applied) remember(world, record, path, actor, 200, body);
     return { status: 200, body: reply };

@@ -110,6 +110,8 @@ export type CheckAction = { label: string; description: string; identifier: stri
 
 export type CheckRun = {
   id: number;
+  /** Another app's, as continuous integration; the others are ours. */
+  foreign: boolean;
   suiteId: number;
   name: string;
   headSha: string;

@@ -252,7 +252,7 @@ export function checkRunView(world: World, repo: Repo, run: CheckRun): Json {
       annotations_url: `${url}/annotations`,
     },
     check_suite: { id: run.suiteId },
-    app: appView(world),
+    app: run.foreign ? foreignAppView(world) : appView(world),
     pull_requests: repo.issues
       .filter((i) => i.pull?.headSha === run.headSha && i.state === "open")
       .map((i) => {
@@ -266,6 +266,11 @@ export function checkRunView(world: World, repo: Repo, run: CheckRun): Json {
         };
       }),
   };
+}
+
+/** GitHub Actions, by its real id. */
+function foreignAppView(world: World): Json {
+  return { ...appView(world), id: 15_368, slug: "github-actions", name: "GitHub Actions" };
 }
 
 /** In webhooks the suite is whole. */
@@ -285,7 +290,7 @@ export function checkRunHookView(world: World, repo: Repo, run: CheckRun): Json 
       before: null,
       after: run.headSha,
       pull_requests: view["pull_requests"],
-      app: appView(world),
+      app: view["app"],
       created_at: run.startedAt,
       updated_at: run.startedAt,
     },

@@ -200,6 +200,68 @@ describe("GitHost", () => {
     ).rejects.toMatchObject({ code: "GITHUB_REFUSED" });
   });
 
+  it.each(["merge", "squash", "rebase"] as const)(
+    "says how a pull request ended by %s, and what stands on main",
+    async (method) => {
+      const { sha: first } = await github.act("push", {
+        ...at,
+        branch: "work",
+        login: "ann",
+        message: "one",
+        files: [{ path: "src/app.py", text: SOURCE.replace("return 1", "return 11") }],
+      });
+      await github.act("push", {
+        ...at,
+        branch: "work",
+        login: "ann",
+        message: "two",
+        files: [{ path: "x", text: "y" }],
+      });
+      const { number } = await github.act("pull", { ...at, login: "ann", branch: "work", title: "fix: one" });
+      expect(await host.pullRequestEnd(ref, number)).toMatchObject({
+        mergedAt: null,
+        closedAt: null,
+        mergeCommitSha: null,
+        commits: [
+          { sha: first, message: "one", parents: [base] },
+          { message: "two", parents: [first] },
+        ],
+      });
+      await github.act("merge", { ...at, number, login: "ann", method });
+      const end = await host.pullRequestEnd(ref, number);
+      expect(end).toMatchObject({ mergedBy: "ann", closedAt: end.mergedAt });
+      const main = await host.branchSha(ref, "main");
+      expect(end.mergeCommitSha).toBe(main);
+      const tip = await host.commit(ref, main!);
+      expect(tip.files.map((file) => file.path).sort()).toEqual(method === "rebase" ? ["x"] : ["src/app.py", "x"]);
+      expect(tip.parents).toHaveLength(method === "merge" ? 2 : 1);
+      expect(tip.message.split("\n")[0]).toBe(
+        method === "merge"
+          ? `Merge pull request #${number} from team/work`
+          : method === "squash"
+            ? `fix: one (#${number})`
+            : "two",
+      );
+      expect(tip.author).toBe("ann");
+    },
+  );
+
+  it("reads the checks of other apps at a commit, every attempt, running ones too", async () => {
+    const { sha } = await openPull();
+    await github.act("check", { ...at, sha, name: "ci", conclusion: "failure" });
+    await github.act("check", { ...at, sha, name: "ci", conclusion: "success" });
+    await github.act("check", { ...at, sha, name: "slow" });
+    const found = await host.checks(ref, sha);
+    expect(found.map(({ name, conclusion }) => [name, conclusion])).toEqual([
+      ["ci", "failure"],
+      ["ci", "success"],
+      ["slow", null],
+    ]);
+    expect(found[1]!.attempt).toBeGreaterThan(found[0]!.attempt);
+    expect(await host.checks(ref, base)).toEqual([]);
+    expect(await host.requiredChecks(ref, "main")).toEqual([]);
+  });
+
   it("GitHub's limits surface with their wait, and the installation pauses", async () => {
     await github.act("fault", { method: "GET", path: "/issues/1$", kind: "secondary", retryAfter: 7 });
     await expect(host.issue(ref, 1)).rejects.toMatchObject({ code: "GITHUB_RATE_LIMIT", retryAfter: 7 });

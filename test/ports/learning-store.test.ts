@@ -65,7 +65,7 @@ const text = (hash: string, candidate: LabelledText["candidate"] = null): Labell
   hash,
   language: "python",
   prompt: "p",
-  completion: `def f(): return ${hash}`,
+  completions: [`def f(): return ${hash}`],
   renderVersion: "v1",
 });
 
