@@ -12,6 +12,7 @@ from torch.func import functional_call, jvp
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from funprm_worker import parallel
 from funprm_worker.correction import CorrectionTable
 from funprm_worker.errors import WorkerError
 
@@ -97,6 +98,11 @@ def aggregate(values: Tensor, solution: Tensor, count: int, rule: str) -> Tensor
     return torch.stack(scores)
 
 
+def pairs_of(labels: Tensor, problems: Tensor) -> Tensor:
+    """[m, m], true where the row passes, the column fails and both are of one problem."""
+    return (problems[:, None] == problems[None, :]) & (labels > 0.5)[:, None] & (labels <= 0.5)[None, :]
+
+
 def outer_loss(scores: Tensor, labels: Tensor, problems: Tensor, kind: str) -> Tensor:
     """Mean over solutions (`squared`, `bce`) or over pairs (pass, fail) of one problem (`pairwise`; 0 without a pair)."""
     if kind == "squared":
@@ -104,10 +110,8 @@ def outer_loss(scores: Tensor, labels: Tensor, problems: Tensor, kind: str) -> T
     bounded = scores.clamp(TINY, 1 - TINY)
     if kind == "bce":
         return functional.binary_cross_entropy(bounded, labels)
-    passing, failing = labels > 0.5, labels <= 0.5
-    pairs = (problems[:, None] == problems[None, :]) & passing[:, None] & failing[None, :]
     gap = torch.logit(bounded)
-    losses = functional.softplus(gap[None, :] - gap[:, None])[pairs]
+    losses = functional.softplus(gap[None, :] - gap[:, None])[pairs_of(labels, problems)]
     return losses.mean() if losses.numel() else scores.sum() * 0
 
 
@@ -161,7 +165,8 @@ class BiLevel:
 
     `step` moves θ once by the inner loss on corrected labels and the table once by the outer loss at the new θ; every row
     of the batch is touched. Everything runs in eval mode, the probes at the θ before the step, functionally: the module's
-    own weights are never perturbed. Raises `WorkerError("bad_config")` for trainables below float32.
+    own weights are never perturbed. Under `torchrun` each process passes its share of the batch, which may be empty; all
+    of them then hold the same θ and the same table. Raises `WorkerError("bad_config")` for trainables below float32.
     """
 
     def __init__(
@@ -188,6 +193,7 @@ class BiLevel:
         `meta` None, or form `none`, is a plain step. Raises `WorkerError("training_failed")` when a loss is not finite:
         θ and table are then as before (the optimiser's moments are not).
         """
+        batches = [batch for batch in batches if len(batch.rows)]
         plain = meta is None or self.table.settings.form == "none"
         with evaluating(self.module):
             old = {} if plain else {name: p.detach().clone() for name, p in self.trained.items()}
@@ -210,14 +216,15 @@ class BiLevel:
                 name: self.outer_gradient[name] * scale[p] * factor for name, p in self.trained.items() if p in scale
             }
             gradient = self._row_gradient(old, direction, batches)
-        rows = torch.cat([batch.rows for batch in batches])
-        self.last_gradient = gradient
-        return Metrics(loss, meta_loss, self.table.update(rows, gradient))
+        rows = torch.cat([torch.zeros(0, dtype=torch.int64), *(batch.rows for batch in batches)])
+        shares = [share for process in parallel.whole([(rows, gradient)]) for share in process]
+        self.last_gradient = torch.cat([one for _, one in shares])
+        return Metrics(loss, meta_loss, self.table.update(torch.cat([one for one, _ in shares]), self.last_gradient))
 
     def _inner_gradient(self, batches: Sequence[InnerBatch]) -> tuple[float, float]:
         """Leaves ∇ℓ in `.grad`; returns the loss and the clipping factor."""
         self.optimiser.zero_grad()
-        total = sum(float(batch.weight().sum()) for batch in batches)
+        total = self._weight(batches)
         value = 0.0
         for batch in batches:
             with self._precision():
@@ -231,6 +238,8 @@ class BiLevel:
                 loss = loss + batch.extra(logits.float()) / len(batches)
             loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
+        parallel.add_gradients(self.trained.values())
+        value = parallel.add([value])[0]
         if not math.isfinite(value):
             self.optimiser.zero_grad()
             items = [self.table.items[int(i)].id for batch in batches for i in batch.rows[:8]]
@@ -242,22 +251,34 @@ class BiLevel:
 
     def _outer_gradient(self, meta: MetaBatch) -> tuple[float, Params]:
         """L(θ') and its gradient at the θ the module holds now; `.grad` is left as it was."""
-        with self._precision():
-            logits = self.logits(self.module, meta.inputs)
-        rewards = self.settings.link(logits.float() if self.settings.bfloat16 else logits)
-        scores = aggregate(rewards, meta.solution, len(meta.labels), self.settings.predict)
-        loss = outer_loss(scores, meta.labels, meta.problems, self.settings.outer)
-        found = torch.autograd.grad(loss, list(self.trained.values()), allow_unused=True)
-        return float(loss.detach()), {
-            name: torch.zeros_like(p) if g is None else g
-            for (name, p), g in zip(self.trained.items(), found, strict=True)
-        }
+        weights = list(self.trained.values())
+        value, found = 0.0, tuple(torch.zeros_like(p) for p in weights)
+        terms = len(meta.labels)
+        if self.settings.outer == "pairwise":
+            terms = int(pairs_of(meta.labels, meta.problems).sum())
+        everywhere = parallel.add([float(terms)])[0]
+        if len(meta.labels):
+            with self._precision():
+                logits = self.logits(self.module, meta.inputs)
+            rewards = self.settings.link(logits.float() if self.settings.bfloat16 else logits)
+            scores = aggregate(rewards, meta.solution, len(meta.labels), self.settings.predict)
+            loss = outer_loss(scores, meta.labels, meta.problems, self.settings.outer)
+            if terms != everywhere:
+                loss = loss * (terms / everywhere)
+            found = torch.autograd.grad(loss, weights, allow_unused=True)
+            value = float(loss.detach())
+        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(weights, found, strict=True)]
+        return parallel.add([value])[0], dict(zip(self.trained, parallel.add_tensors(gradients), strict=True))
+
+    @staticmethod
+    def _weight(batches: Sequence[InnerBatch]) -> float:
+        return parallel.add([sum(float(batch.weight().sum()) for batch in batches)])[0]
 
     def _row_gradient(self, old: Params, direction: Params, batches: Sequence[InnerBatch]) -> Tensor:
         """dL/dr̃ (dL/dw in form `weight`) of every row, [n]: forward passes only."""
-        total = sum(float(batch.weight().sum()) for batch in batches)
+        total = self._weight(batches)
         weighted = self.table.settings.form == "weight"
-        out = []
+        out = [torch.zeros(0, dtype=self.table.base.dtype)]
         for batch in batches:
             everywhere = torch.arange(len(batch.rows))
             inputs, at = (batch.inputs, everywhere) if batch.probed is None else batch.probed

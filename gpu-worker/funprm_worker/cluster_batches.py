@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from funprm_worker import parallel
 from funprm_worker.bilevel import InnerBatch, MetaBatch
 from funprm_worker.correction import StepLabel
 from funprm_worker.encode import Encoder, assemble
@@ -43,6 +44,7 @@ class ClusterChain:
 
 class ClusterBatches:
     """Draws inner and meta batches. Rows are encoded when they are first drawn; one longer than the context is left out.
+    Under `torchrun` every process draws the same batch and keeps whole clusters of it as its share.
 
     `labels` are the table's, one a labelled step; a clean one has trials 0. Raises `WorkerError("bad_rows")` without a
     noisy step inside or without a cluster of both verdicts outside.
@@ -119,7 +121,8 @@ class ClusterBatches:
         def choose() -> list[Row]:
             return rng.choice(self.mixed if self.mixed and rng.random() < 0.75 else self.inner)
 
-        chains = [one for one in self._draw(choose, self.settings.tokens) if one.reads]
+        drawn = [one for one in self._draw(choose, self.settings.tokens) if one.reads]
+        chains = parallel.mine_by(drawn, lambda one: (one.row.group, one.row.pool))
         reads = [(i, *read) for i, one in enumerate(chains) for read in one.reads]
         noisy = [i for i, one in enumerate(chains) if any(self.labels[place].trials > 0 for _, place, _ in one.reads)]
         at = torch.tensor([n for n, (i, *_) in enumerate(reads) if i in set(noisy)], dtype=torch.int64)
@@ -148,23 +151,23 @@ class ClusterBatches:
             if one.row.verdict is not None:
                 sides[one.row.group, one.row.pool][one.row.verdict].append(i)
         pairs = [(p, f) for failing, passing in sides.values() for p in passing for f in failing]
+        everywhere = parallel.add([float(len(pairs))])[0]
         if not pairs or not self.settings.pairwise:
             return None
+        share = self.settings.pairwise * len(pairs) / everywhere
         better, worse = torch.tensor(pairs).T
 
         def term(logits: Tensor) -> Tensor:
             sums = torch.zeros(len(chains)).index_add(0, owner, logits)
             means = sums / torch.bincount(owner, minlength=len(chains)).clamp(min=1)
-            return self.settings.pairwise * functional.softplus(means[worse] - means[better]).mean()
+            return share * functional.softplus(means[worse] - means[better]).mean()
 
         return term
 
     def meta_batch(self, rng: random.Random) -> MetaBatch:
-        chains = [
-            one
-            for one in self._draw(lambda: rng.choice(self.meta), self.settings.tokens // 2)
-            if one.row.verdict is not None
-        ]
+        drawn = self._draw(lambda: rng.choice(self.meta), self.settings.tokens // 2)
+        known = [one for one in drawn if one.row.verdict is not None]
+        chains = parallel.mine_by(known, lambda one: (one.row.group, one.row.pool))
         at = [(i, position) for i, one in enumerate(chains) for position in one.ends]
         problems = {name: k for k, name in enumerate(sorted({(one.row.group, one.row.pool) for one in chains}))}
         inputs = self._inputs(chains, at)
