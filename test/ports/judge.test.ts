@@ -124,6 +124,35 @@ describe("tier 1", () => {
     await answer("'\\ud800é\\x00'", "PASS", one("\ud800é\x00"));
   });
 
+  it.each([
+    ["hangs", "while True: pass", "TIME_LIMIT"],
+    ["leaves", "os._exit(0)", "RUNTIME_ERROR"],
+    ["raises", "raise KeyError(n)", "RUNTIME_ERROR"],
+    ["ends what runs it", "os.kill(-1, 9)", "RUNTIME_ERROR"],
+    ["prints without end", "sys.stderr.write('x' * 9_000_000)", "OUTPUT_LIMIT"],
+    ["takes memory without end", "hold.append('x' * 2_000_000_000)", "MEMORY_LIMIT"],
+    ["is wrong", "return -1", "WRONG"],
+  ])("gives calls that go together the verdicts that each has alone: the third %s", async (_, act, verdict) => {
+    const cases = [1, 2, 3, 4, 5].map((n) => ({ args: [n], kwargs: {}, expected: n }));
+    const code = `import os, sys\nhold = []\ndef solve(n):\n    if n == 3:\n        ${act}\n    return n\n`;
+    const whole = await judge.judge({ ...PROBLEM, cases }, python(code), { cpuSeconds: 0.5 });
+    expect(whole.cases.map((one) => one.verdict)).toEqual(["PASS", "PASS", verdict, "PASS", "PASS"]);
+    const first = await judge.judge({ ...PROBLEM, cases }, python(code), { cpuSeconds: 0.5, failFast: true });
+    expect(first.cases.map((one) => one.verdict)).toEqual(["PASS", "PASS", verdict, "NOT_RUN", "NOT_RUN"]);
+  });
+
+  it.each([
+    ["works on the first call only", "    seen.append(n)\n    return n if len(seen) == 1 else -1"],
+    ["is heavy", "    for _ in range(2_000_000): pass\n    return n"],
+    ["leaves a thread behind", "    threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n    return n"],
+    ["sleeps", "    time.sleep(0.2)\n    return n"],
+  ])("fails no honest program because calls go together: it %s", async (_, body) => {
+    const cases = [1, 2, 3, 4, 5].map((n) => ({ args: [n], kwargs: {}, expected: n }));
+    const code = `import threading, time\nseen = []\ndef solve(n):\n${body}\n`;
+    const { verdict } = await judge.judge({ ...PROBLEM, cases }, python(code), { cpuSeconds: 0.5 });
+    expect(verdict).toBe("PASS");
+  });
+
   it("gives each stdin case a process of its own and asks for exit status 0", async () => {
     const problem: JudgeProblem = {
       io: "stdin",

@@ -49,7 +49,6 @@ export async function inProcessTests(
     tests: [...canaries, ...known.map((test) => testRequest(style, test, /skip/i.test(problem.tests)))],
     ...limits,
     failFast: options.failFast ?? false,
-    fresh: null,
     signal,
   }).finally(staged.remove);
   const broken = ran.cases.slice(0, canaries.length).find((one) => one.verdict === "TAMPERED");

@@ -10,8 +10,6 @@ export type Options = {
   entry?: string | null;
   tests?: string;
   style?: string;
-  /** Light calls may be answered by one process. */
-  share?: string;
 };
 
 export function loadLine(language: Language, nonce: string, options: Options): string {
@@ -21,21 +19,26 @@ export function loadLine(language: Language, nonce: string, options: Options): s
   return `("load","${nonce}",{${fields}})`;
 }
 
-export function callLine(
-  language: Language,
-  entry: string[],
-  test: { args: JsonValue[]; kwargs: Record<string, JsonValue> },
-): (nonce: string) => string {
-  const args = test.args.map((value) => decodeValue(value));
-  const kwargs = Object.entries(test.kwargs).map(([name, value]) => [name, decodeValue(value)] as const);
-  if (language === "javascript") {
-    // Keyword arguments have no counterpart: their values follow the positional ones in order.
-    const values = `[${[...args, ...kwargs.map(([, value]) => value)].map(toJsonText).join(",")}]`;
-    return (nonce) => `{"kind":"call","nonce":"${nonce}","entry":${JSON.stringify(entry)},"args":${values}}`;
-  }
-  const list = `[${args.map(toPythonLiteral).join(",")}]`;
-  const names = `{${kwargs.map(([name, value]) => `${pythonString(name)}:${toPythonLiteral(value)}`).join(",")}}`;
-  return (nonce) => `("call","${nonce}",[${entry.map(pythonString).join(",")}],${list},${names})`;
+type Call = { args: JsonValue[]; kwargs: Record<string, JsonValue> };
+
+/** What Python's driver evaluates for one call: a literal of entry, arguments and keyword arguments. */
+export function pythonCall(entry: string[], test: Call): string {
+  const args = test.args.map((value) => toPythonLiteral(decodeValue(value)));
+  const kwargs = Object.entries(test.kwargs).map(
+    ([name, value]) => `${pythonString(name)}:${toPythonLiteral(decodeValue(value))}`,
+  );
+  return `([${entry.map(pythonString).join(",")}],[${args.join(",")}],{${kwargs.join(",")}})`;
+}
+
+/** Calls that one fork may answer, one after the other. */
+export function pythonCallsLine(calls: readonly string[]): (nonce: string) => string {
+  return (nonce) => `("calls","${nonce}",${calls.length})\n${calls.join("\n")}`;
+}
+
+export function javascriptCallLine(entry: string[], test: Call): (nonce: string) => string {
+  // Keyword arguments have no counterpart: their values follow the positional ones in order.
+  const values = [...test.args, ...Object.values(test.kwargs)].map((value) => toJsonText(decodeValue(value)));
+  return (nonce) => `{"kind":"call","nonce":"${nonce}","entry":${JSON.stringify(entry)},"args":[${values.join(",")}]}`;
 }
 
 export function stdinLine(language: Language, input: string): (nonce: string) => string {
@@ -47,6 +50,3 @@ export function stdinLine(language: Language, input: string): (nonce: string) =>
 export function testLine(style: string, id: string): (nonce: string) => string {
   return (nonce) => `("test","${nonce}",${pythonString(style)},${pythonString(id)})`;
 }
-
-/** The next call gets a process of its own. */
-export const freshLine = (nonce: string) => `("fresh","${nonce}")`;

@@ -2,11 +2,14 @@
 import type { Verdict } from "../../domain/candidate.ts";
 import { FunprmError } from "../../domain/errors.ts";
 import { type Graded, grade, gradeRaised } from "./grade.ts";
+import { pythonCallsLine } from "./protocol.ts";
 import type { Frame, Reply, RequestLimits, Session } from "./session.ts";
 
 export type TestRequest = {
-  /** The request's line for a nonce, without its line end. */
+  /** The request's lines for a nonce, without the last line end. */
   line: (nonce: string) => string;
+  /** The call alone, where light ones may follow each other in one process. */
+  call?: string;
   frameBytes: number;
   look: (frames: Frame[], status: number) => { verdict: Verdict; detail: string | null };
   id?: string;
@@ -19,8 +22,6 @@ export type Plan = {
   cpuSeconds: number;
   memoryMb: number;
   failFast: boolean;
-  /** Asks for a process of its own; null where every test has one. */
-  fresh: ((nonce: string) => string) | null;
   signal: AbortSignal | undefined;
 };
 
@@ -28,57 +29,69 @@ export type Ran = { cases: Graded[]; peakMb: number; cpuMs: number; wallMs: numb
 
 export const NOT_RUN: Graded = { verdict: "NOT_RUN", cpuMs: 0, wallMs: 0, detail: null, contended: false };
 
+/** Calls sent at once: more saves nothing, and a long line costs the driver memory before the first call. */
+const MOST_CALLS = 64;
+const MOST_CALL_BYTES = 65_536;
+/** What the calls of one fork use before the last of them (driver.py, _SHARED_SECONDS). */
+const SHARED_CPU_MS = 100;
+
 export async function runTests(plan: Plan): Promise<Ran> {
   const startedAt = performance.now();
   const ran: Ran = { cases: [], peakMb: 0, cpuMs: 0, wallMs: 0 };
-  const limits = (frameBytes: number): RequestLimits => ({
-    cpuMs: plan.cpuSeconds * 1000,
-    memoryMb: plan.memoryMb,
-    frameBytes,
-  });
-  let session: Session | null = null;
-  let used = false;
+  let session = null as Session | null;
+  let singlyUntil = 0;
   const stop = () => void session?.close();
   plan.signal?.addEventListener("abort", stop);
-  const add = (graded: Graded, test: TestRequest) => {
-    ran.cases.push(test.id === undefined ? graded : { ...graded, id: test.id });
-  };
-  const count = (reply: Reply) => {
+  const ask = async (line: (nonce: string) => string, frameBytes: number, answers = 1) => {
+    const limits: RequestLimits = { cpuMs: plan.cpuSeconds * 1000, memoryMb: plan.memoryMb, frameBytes };
+    const reply = await session!.request((nonce) => `${line(nonce)}\n`, limits, answers);
     ran.cpuMs += reply.cpuMs;
     ran.peakMb = Math.max(ran.peakMb, reply.peakMb);
     return reply;
   };
+  /** Null with a live session that has loaded the candidate; otherwise why it does not load. */
+  const load = async (): Promise<Graded | null> => {
+    if (session?.alive()) return null;
+    await session?.close();
+    throwIfAborted(plan.signal);
+    session = plan.open();
+    const loaded = grade(await ask(plan.load, 65_536), plan.cpuSeconds, lookAtLoad);
+    return loaded.verdict === "PASS" ? null : loaded;
+  };
+  const alone = async (test: TestRequest) => grade(await ask(test.line, test.frameBytes), plan.cpuSeconds, test.look);
   try {
-    for (const test of plan.tests) {
+    while (ran.cases.length < plan.tests.length) {
+      const rest = plan.tests.slice(ran.cases.length);
       if (plan.failFast && ran.cases.some((one) => one.verdict !== "PASS")) {
-        add(NOT_RUN, test);
+        ran.cases.push(...rest.map((test) => named(NOT_RUN, test)));
+        break;
+      }
+      const broken = await load();
+      if (broken !== null) {
+        ran.cases.push(...rest.map((test) => named(broken, test)));
+        break;
+      }
+      const together = rest.slice(0, ran.cases.length < singlyUntil ? 1 : callsAtOnce(rest));
+      if (together.length < 2) {
+        ran.cases.push(named(await alone(rest[0]!), rest[0]!));
         continue;
       }
-      if (session === null || !session.alive()) {
-        await session?.close();
-        throwIfAborted(plan.signal);
-        session = plan.open();
-        used = false;
-        const reply = count(await session.request((nonce) => `${plan.load(nonce)}\n`, limits(65_536)));
-        const loaded = grade(reply, plan.cpuSeconds, lookAtLoad);
-        if (loaded.verdict !== "PASS") {
-          for (const rest of plan.tests.slice(ran.cases.length)) add(loaded, rest);
-          break;
-        }
+      const frameBytes = Math.max(...together.map((test) => test.frameBytes));
+      const reply = await ask(pythonCallsLine(together.map((test) => test.call!)), frameBytes, together.length);
+      const answers = answersOf(reply, together.length);
+      if (answers === null) {
+        singlyUntil = ran.cases.length + together.length;
+        continue;
       }
-      const ask = async (to: Session) => {
-        const reply = count(await to.request((nonce) => `${test.line(nonce)}\n`, limits(test.frameBytes)));
-        used = goesOn(reply);
-        return grade(reply, plan.cpuSeconds, test.look);
-      };
-      const shared = used;
-      let graded = await ask(session);
-      // What earlier calls left in the process could be the reason, but for a time limit: it serves light programs only.
-      if (shared && graded.verdict !== "PASS" && graded.verdict !== "TIME_LIMIT" && plan.fresh !== null) {
-        session = await freshSession(session, plan, limits);
-        if (session !== null) graded = await ask(session);
+      for (const [index, answer] of answers.entries()) {
+        const test = together[index]!;
+        let graded = grade(answer, plan.cpuSeconds, test.look);
+        // What earlier calls left in the process could be the reason, but for a time limit: it serves light programs only.
+        const doubtful = index > 0 && !["PASS", "TIME_LIMIT"].includes(graded.verdict);
+        if (doubtful && (await load()) === null) graded = await alone(test);
+        ran.cases.push(named(graded, test));
+        if (plan.failFast && graded.verdict !== "PASS") break;
       }
-      add(graded, test);
     }
     throwIfAborted(plan.signal);
   } finally {
@@ -89,29 +102,52 @@ export async function runTests(plan: Plan): Promise<Ran> {
   return ran;
 }
 
-/** Whether the process that answered will answer the next call too. */
-function goesOn(reply: Reply): boolean {
-  const end = reply.frames.find((frame) => frame.kind === "end");
-  return end?.payload.includes('"goesOn":1') ?? false;
+function named(graded: Graded, test: TestRequest): Graded {
+  return test.id === undefined ? graded : { ...graded, id: test.id };
 }
 
-/** The same sandbox with a new process for the next call, or a new sandbox; null when the program does not load there. */
-async function freshSession(
-  session: Session,
-  plan: Plan,
-  limits: (frameBytes: number) => RequestLimits,
-): Promise<Session | null> {
-  if (session.alive()) {
-    const reply = await session.request((nonce) => `${plan.fresh!(nonce)}\n`, limits(1024));
-    if (reply.stopped === null) return session;
-  }
-  await session.close();
-  throwIfAborted(plan.signal);
-  const next = plan.open();
-  const reply = await next.request((nonce) => `${plan.load(nonce)}\n`, limits(65_536));
-  if (reply.stopped === null && reply.frames.every((frame) => frame.kind === "end")) return next;
-  await next.close();
-  return null;
+/** How many of the next tests are calls that may go together. */
+function callsAtOnce(tests: readonly TestRequest[]): number {
+  let bytes = 0;
+  const end = tests.slice(0, MOST_CALLS).findIndex((test) => {
+    bytes += test.call?.length ?? Number.POSITIVE_INFINITY;
+    return bytes > MOST_CALL_BYTES;
+  });
+  return end < 0 ? Math.min(tests.length, MOST_CALLS) : end;
+}
+
+/**
+ * One reply for each call that was answered, and for the one at which time, memory or output ran out. Null where answers were forged
+ * or the driver was ended: which of them a live driver would have said is not known then. The CPU time that only the whole has is the
+ * last call's: the others were light, or there would be no further one.
+ */
+function answersOf(reply: Reply, calls: number): Reply[] | null {
+  const answers = reply.frames.filter((frame) => frame.kind !== "end");
+  if (answers.length > calls || ["tampered", "exit", "infra"].includes(reply.stopped ?? "")) return null;
+  const end = reply.frames.filter((frame) => frame.kind === "end");
+  const single = (frames: Frame[], cpuMs: number, wallMs: number): Reply => ({
+    ...reply,
+    frames: [...frames, ...end],
+    stopped: null,
+    detail: null,
+    cpuMs,
+    wallMs,
+  });
+  // A stop after the last answer is the last call's, which had not ended.
+  if (reply.stopped !== null) answers.splice(calls - 1);
+  const light = answers.map((frame) => Math.min(frame.wallMs, SHARED_CPU_MS));
+  const before = Math.min(SHARED_CPU_MS, sum(light.slice(0, -1)));
+  const heard = answers.map((frame, index) =>
+    index === answers.length - 1 && reply.stopped === null
+      ? single([frame], Math.max(0, reply.cpuMs - before), frame.wallMs)
+      : single([frame], light[index]!, frame.wallMs),
+  );
+  if (reply.stopped !== null) return [...heard, { ...reply, frames: [] }];
+  return heard.length > 0 ? heard : [single([], reply.cpuMs, reply.wallMs)];
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, one) => all + one, 0);
 }
 
 function lookAtLoad(frames: Frame[]): { verdict: Verdict; detail: string | null } {

@@ -16,7 +16,7 @@ import type { Judge } from "../../ports.ts";
 import { type Graded, gradeCall, gradeRaised, gradeStdin, readValue, STDOUT_LIMIT, singleFrame } from "./grade.ts";
 import { inProcessTests } from "./in-process.ts";
 import { openMachine } from "./machine.ts";
-import { callLine, freshLine, loadLine, type Options, stdinLine } from "./protocol.ts";
+import { javascriptCallLine, loadLine, pythonCall, pythonCallsLine, stdinLine } from "./protocol.ts";
 import { runRepositoryTests } from "./repository-tests.ts";
 import { type Ran, runTests, type TestRequest } from "./run-candidate.ts";
 import type { Machine } from "./sandbox.ts";
@@ -140,20 +140,13 @@ function execute(
   const io = source.io === "stdin" ? "stdin" : "call";
   const longest = Math.max(ANSWER_BYTES, ...tests.map((test) => test.frameBytes));
   const staged = machine.stage(candidate);
-  // Outputs that are compared with others' say nothing by themselves: there each call has a process of its own.
-  const judged = source.io === "call" && source.cases.every((one) => "expected" in one);
-  const share = judged && candidate.language === "python";
-  const options: Options = {
-    ...("setup" in source && source.setup !== undefined ? { setup: source.setup } : {}),
-    ...(share ? { share: "1" } : {}),
-  };
+  const setup = "setup" in source && source.setup !== undefined ? { setup: source.setup } : {};
   return runTests({
     open: () => machine.open({ mode: io, language: candidate.language, staged, longest, ...limits }),
-    load: (nonce) => loadLine(candidate.language, nonce, options),
+    load: (nonce) => loadLine(candidate.language, nonce, setup),
     tests,
     ...limits,
     failFast,
-    fresh: share ? freshLine : null,
     signal,
   }).finally(staged.remove);
 }
@@ -171,6 +164,16 @@ function entryPath(entry: string): string[] {
   return entry.split(".").flatMap((part) => (part.endsWith("()") ? [part.slice(0, -2), "()"] : [part]));
 }
 
+function callLine(
+  language: Candidate["language"],
+  entry: string[],
+  test: Pick<CallCase, "args" | "kwargs">,
+): Pick<TestRequest, "line" | "call"> {
+  if (language === "javascript") return { line: javascriptCallLine(entry, test) };
+  const call = pythonCall(entry, test);
+  return { line: pythonCallsLine([call]), call };
+}
+
 function callRequest(
   problem: JudgeProblem & { io: "call" },
   test: CallCase,
@@ -181,7 +184,7 @@ function callRequest(
   const base: CompareRule = language === "javascript" ? { numbers: "loose" } : {};
   const rule = { ...base, ...problem.compare, ...test.compare };
   return {
-    line: callLine(language, entryPath(problem.entry_point), test),
+    ...callLine(language, entryPath(problem.entry_point), test),
     frameBytes: Math.max(ANSWER_BYTES, 2 * toJsonText(expected).length),
     look: (frames, status) => gradeCall(frames, status, expected, rule),
   };
@@ -207,7 +210,8 @@ async function outputsOf(
   const tests: TestRequest[] =
     inputs.io === "call"
       ? inputs.cases.map((test) => ({
-          line: callLine(candidate.language, entryPath(inputs.entry_point), test),
+          // Compared with the outputs of others it says nothing by itself: a process of its own for each call.
+          line: callLine(candidate.language, entryPath(inputs.entry_point), test).line,
           frameBytes: ANSWER_BYTES,
           look: (frames, status) => {
             const frame = singleFrame(frames, status);

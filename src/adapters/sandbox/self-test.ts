@@ -86,10 +86,10 @@ export async function probe(machine: Machine): Promise<SandboxReport["probes"]> 
     const load = await session.request((nonce) => `("load","${nonce}",{})\n`, LIMITS);
     if (load.stopped !== null) return [{ name: "start", ok: false, detail: load.detail ?? load.stopped }];
     for (const name of ["sockets", "files", "signals", "namespaces", "hidden_memory", "rights"]) {
-      const reply = await session.request((nonce) => `("call","${nonce}",["${name}"],[],{})\n`, LIMITS);
+      const reply = await session.request((nonce) => `("calls","${nonce}",1)\n(["${name}"],[],{})\n`, LIMITS);
       found.push({ name, ...outcome(reply, "true") });
     }
-    const reply = await session.request((nonce) => `("call","${nonce}",["honest"],[[1,2,3]],{})\n`, LIMITS);
+    const reply = await session.request((nonce) => `("calls","${nonce}",1)\n(["honest"],[[1,2,3]],{})\n`, LIMITS);
     found.push({ name: "honest program", ...outcome(reply, "6") });
     return found;
   } finally {

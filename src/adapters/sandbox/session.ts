@@ -8,6 +8,8 @@ import { killTree, outOfMemoryKills, sampleTree, sharedAwareMb } from "./process
 /** A program not done this long after its CPU limit is not slow because of its neighbours (they cost at most a quarter). */
 export const GRACE_MS = 500;
 const POLL_MS = 20;
+/** Frames that the answer to one question may have, and one more that tells of a forged one. */
+const FRAMES_OF_ONE = 4;
 /** A driver that is still there then is killed. */
 const LEAVE_MS = 200;
 const STDERR_LIMIT = 8 * 2 ** 20;
@@ -16,7 +18,8 @@ const MOST_PROCESSES = 200;
 /** However long processes queue for a CPU, nothing lasts longer than this many times its limit. */
 const QUEUE_FACTOR = 8;
 
-export type Frame = { kind: string; payload: Buffer };
+/** `wallMs`: since the request, or since the answer before it where one request asks several things. */
+export type Frame = { kind: string; payload: Buffer; wallMs: number };
 
 export type Stop = "time" | "memory" | "output" | "exit" | "infra" | "tampered";
 
@@ -33,12 +36,14 @@ export type Reply = {
   starved: boolean;
 };
 
+/** For each answer of a request: with each that comes, the time of the next begins. */
 export type RequestLimits = { cpuMs: number; memoryMb: number; frameBytes: number };
 
 type Pending = {
   nonce: string;
   limits: RequestLimits;
   frames: Frame[];
+  mostFrames: number;
   startedAt: number;
   baseline: { cpuMs: number; delayMs: number } | null;
   cpuMs: number;
@@ -49,8 +54,8 @@ type Pending = {
 };
 
 export type Session = {
-  /** `line` gets the nonce of this request and gives the request's line. */
-  request(line: (nonce: string) => string, limits: RequestLimits): Promise<Reply>;
+  /** `line` gets the nonce of this request and gives the request's lines, which ask for so many `answers` (1). */
+  request(line: (nonce: string) => string, limits: RequestLimits, answers?: number): Promise<Reply>;
   /** What the candidate wrote to stderr last, at most 4 KB. */
   stderrTail(): string;
   alive(): boolean;
@@ -180,9 +185,14 @@ export function openSession(child: Confined, disk: { path: string; mb: number } 
       return;
     }
     if (pending === null || nonce !== pending.nonce) return kill("tampered", "a forged frame on the result channel");
+    const now = performance.now();
+    const wallMs = now - pending.startedAt;
     if (kind !== "end") {
-      pending.frames.push({ kind, payload });
-      if (pending.frames.length > 4) kill("tampered", "more answers than questions");
+      pending.frames.push({ kind, payload, wallMs });
+      if (pending.frames.length > pending.mostFrames) return kill("tampered", "more answers than questions");
+      if (pending.mostFrames > FRAMES_OF_ONE) {
+        Object.assign(pending, { startedAt: now, baseline: null, cpuMs: 0, delayMs: 0, stderrBytes: 0 });
+      }
       return;
     }
     let facts: { status?: unknown; cpuMs?: unknown; rssKb?: unknown } = {};
@@ -191,7 +201,7 @@ export function openSession(child: Confined, disk: { path: string; mb: number } 
     } catch {
       return kill("tampered", "a malformed frame on the result channel");
     }
-    pending.frames.push({ kind: "end", payload });
+    pending.frames.push({ kind: "end", payload, wallMs });
     const cpuMs = typeof facts.cpuMs === "number" ? Math.max(facts.cpuMs, 0) : 0;
     settle(null, null, Math.max(cpuMs, pending.cpuMs), typeof facts.rssKb === "number" ? facts.rssKb / 1024 : 0);
   }
@@ -253,13 +263,14 @@ export function openSession(child: Confined, disk: { path: string; mb: number } 
   }
 
   return {
-    request(line, limits) {
+    request(line, limits, answers = 1) {
       const nonce = randomBytes(16).toString("hex");
       return new Promise<Reply>((resolve) => {
         pending = {
           nonce,
           limits,
           frames: [],
+          mostFrames: FRAMES_OF_ONE + answers - 1,
           startedAt: performance.now(),
           baseline: null,
           cpuMs: 0,

@@ -1,12 +1,11 @@
-"""Runs one candidate inside the sandbox: a fork server that loads the candidate once and forks once per test.
+"""Runs one candidate inside the sandbox: a fork server that loads the candidate once and forks for its tests.
 
 argv: MODE (call | stdin | tests), path of the candidate, longest answer in bytes.
-Requests come as lines on stdin, each one Python literal `(KIND, NONCE, ...)`; answers leave as frames
-`NONCE KIND LENGTH\n` + LENGTH bytes + `\n` on a private duplicate of stdout. What the candidate prints goes to stderr.
+Requests come as lines on stdin, each one Python literal `(KIND, NONCE, ...)`, for `calls` followed by a line for each;
+answers leave as frames `NONCE KIND LENGTH\n` + LENGTH bytes + `\n` on a private duplicate of stdout. What the candidate prints goes to stderr.
 Nothing here is trusted by the judge: expected values never come into this process (except the source of in-process tests).
 """
 import os
-import select
 import sys
 from time import process_time as _cpu
 from _json import encode_basestring_ascii as _quote
@@ -17,7 +16,6 @@ _MESSAGE_LIMIT = 500
 _STDOUT_LIMIT = 8 * 2**20
 # A fork that has used more CPU than this serves no further call: RLIMIT_CPU counts from its start.
 _SHARED_SECONDS = 0.1
-_CALL = b'("call","'
 
 
 class _NotPlain(Exception):
@@ -238,74 +236,25 @@ def _request(line):
                                        "frozenset": frozenset, "set": set})
 
 
-class _Worker:
-    """A fork that answers calls. Where calls may share a process it goes on with the next one as long as it is light and alone:
-    the judge asks again, in a fork of its own, what does not pass there. The end of a call is ours to say, so that nothing is
-    answered by who has killed or stopped us."""
-
-    def __init__(self, results, requests, line, limit, namespace, share):
-        asked, self.ask = os.pipe()
-        self.said, say = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                for descriptor in (requests, self.ask, self.said):
-                    os.close(descriptor)
-                os.setsid()
-                _answer_calls(results, asked, say, line, limit, namespace, share)
-            except BaseException:
-                pass
-            os._exit(0)
-        os.close(asked)
-        os.close(say)
-        self.end = os.pidfd_open(self.pid)
-
-    def goes_on(self, results, nonce):
-        """Waits for the end of a call and says it; False when the fork has ended with it."""
-        readable, _, _ = select.select([self.said, self.end], [], [])
-        spent = os.read(self.said, 16) if self.said in readable else b""
-        if spent:
-            _frame(results, nonce, "end", b'{"status":0,"cpuMs":%s,"rssKb":0,"goesOn":1}' % spent)
-            return True
-        self.close()
-        _frame(results, nonce, "end", self.usage)
-        return False
-
-    def next(self, line):
+def _calls(results, requests, nonce, asked, limit, namespace):
+    """One fork answers the calls in their order, as long as they stay light and it stays alone; what it leaves the judge asks again.
+    The end is ours to say, so that nothing is answered by who has killed or stopped us."""
+    pid = os.fork()
+    if pid == 0:
         try:
-            while line:
-                line = line[os.write(self.ask, line):]
-            return True
-        except OSError:
-            return False
-
-    def close(self):
-        try:
-            os.kill(self.pid, 9)
-        except OSError:
+            os.close(requests)
+            os.setsid()
+            me = os.getpid()
+            for line in asked:
+                target, args, kwargs = _request(line)
+                _call(results, limit, namespace, nonce, target, args, kwargs)
+                # A copy that the candidate made of itself stops here: only one of us goes on.
+                if os.getpid() != me or _cpu() > _SHARED_SECONDS or len(sys._current_frames()) > 1:
+                    break
+        except BaseException:
             pass
-        self.usage = _wait(self.pid)
-        for descriptor in (self.ask, self.said, self.end):
-            os.close(descriptor)
-
-
-def _answer_calls(results, asked, say, line, limit, namespace, share):
-    spent, me = 0.0, os.getpid()
-    while line:
-        _, nonce, target, args, kwargs = _request(line)
-        _call(results, limit, namespace, nonce, target, args, kwargs)
-        if os.getpid() != me:
-            os._exit(0)  # a copy that the candidate made of itself: only one of us goes on
-        if not share or _cpu() > _SHARED_SECONDS or len(sys._current_frames()) > 1:
-            return
-        spent, before = _cpu(), spent
-        os.write(say, b"%.3f" % (1000 * (spent - before)))
-        line = b""
-        while not line.endswith(b"\n"):
-            part = os.read(asked, 1 << 16)
-            if not part:
-                return
-            line += part
+        os._exit(0)
+    _frame(results, nonce, "end", _wait(pid))
 
 
 def _load(mode, path, options):
@@ -419,26 +368,12 @@ def main(mode, path, limit):
     _frame(results, "-", "hello", sys.version.split()[0].encode("ascii"))
     loaded = None
     server = os.getpid()
-    worker, share = None, False
     with open(requests, "rb", closefd=False) as lines:
         for line in lines:
-            if line.startswith(_CALL):
-                nonce = line[len(_CALL):len(_CALL) + 32].decode("ascii")
-                if worker is None or not worker.next(line):
-                    if worker is not None:
-                        worker.close()
-                    worker = _Worker(results, requests, line, limit, loaded, share)
-                if not worker.goes_on(results, nonce):
-                    worker = None
-                continue
-            if worker is not None:
-                worker.close()
-                worker = None
             request = _request(line)
             kind, nonce = request[0], request[1]
             if kind == "load":
                 options = request[2]
-                share = "share" in options
                 if bench is not None:
                     options["bench"] = bench["Bench"]
                 try:
@@ -453,8 +388,9 @@ def main(mode, path, limit):
                 times = os.times()
                 cpu = (times.user + times.system + times.children_user + times.children_system) * 1000
                 _frame(results, nonce, "end", b'{"status":0,"cpuMs":%.3f,"rssKb":0}' % cpu)
-            elif kind == "fresh":
-                _frame(results, nonce, "end", b'{"status":0,"cpuMs":0,"rssKb":0}')
+            elif kind == "calls":
+                asked = [lines.readline() for _ in range(request[2])]
+                _calls(results, requests, nonce, asked, limit, loaded)
             elif kind == "stdin":
                 _stdin_test(results, requests, loaded, path, nonce, request[2].encode("utf-8", "surrogatepass"))
             else:
