@@ -230,13 +230,6 @@ class CorrectionTable:
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return (low + high) / 2
 
-    def deltas(self) -> Tensor:
-        """How far each entry stands from its start, in its own units, [entries]; the network's is δ of every noisy label."""
-        if self._per_entry:
-            return self.values[0] - self.start[0]
-        rows = torch.nonzero(self.entry >= 0).squeeze(-1)
-        return torch.logit(self.corrected(rows)) - torch.logit(self.base[rows])
-
     def _move(self, i: int, at: Tensor, gradient: Tensor) -> None:
         if self.settings.optimiser == "sgd":
             self.values[i][at] -= self.settings.rate * gradient

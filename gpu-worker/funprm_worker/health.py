@@ -11,6 +11,8 @@ SIGN_CHANGES = 0.6
 OSCILLATING_ROWS = 0.2
 DOUBLING_EVALUATIONS = 3
 FROZEN = 1e-6
+LOGIT_FLOOR, VALUE_FLOOR = 0.5, 0.125
+"""Below it |δ| may double: the first moves away from 0 do at every look. A logit's step is worth at most ¼ of value."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,12 @@ def oscillation(changes: Sequence[Sequence[float]]) -> Alarm | None:
     return Alarm("oscillation", f"{len(swinging)} of {len(shares)} table rows turn at most touches", tuple(swinging))
 
 
-def divergence(delta_p99: Sequence[float]) -> Alarm | None:
+def divergence(delta_p99: Sequence[float], floor: float = LOGIT_FLOOR) -> Alarm | None:
     """`delta_p99`: |δ| at its 99th percentile at each evaluation. Alarm when it at least doubles over three in a row."""
     for at in range(DOUBLING_EVALUATIONS, len(delta_p99)):
         window = delta_p99[at - DOUBLING_EVALUATIONS : at + 1]
         rising = all(b > a for a, b in itertools.pairwise(window))
-        # The first moves away from 0 double at every look: they are no divergence.
-        if rising and window[0] >= 0.5 and window[-1] >= 2 * window[0]:
+        if rising and window[0] >= floor and window[-1] >= 2 * window[0]:
             return Alarm(
                 "divergence", f"|δ| doubled in the evaluations up to number {at + 1}", tuple(delta_p99[: at + 1])
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 62, 170, 34, 44
 COLOURS = ("#0b6bcb", "#d1495b", "#2e8b57", "#b8860b", "#6a4c93", "#4a4a4a", "#17becf", "#e377c2", "#8c564b", "#7f7f7f")
@@ -103,3 +104,10 @@ def histogram(title: str, x_label: str, series: Mapping[str, Sequence[float]], b
         total = max(1, len(values))
         drawn[name] = [(x / bins, counts[k] / total) for k in range(bins) for x in (k, k + 1)]
     return lines(title, x_label, "share", drawn)
+
+
+def write(folder: Path, drawn: Mapping[str, str]) -> None:
+    """`folder`/NAME.svg for each name and its SVG text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in drawn.items():
+        (folder / f"{name}.svg").write_text(text)
