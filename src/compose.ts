@@ -207,7 +207,7 @@ async function start(
     log,
   });
   const judge = await openJudge(env, log);
-  const { jobs, runs, close } = await openDatabase({
+  const { jobs, runs, reviews, learning, close } = await openDatabase({
     path: env.DATABASE_PATH,
     now: () => systemClock.now(),
     random: (bytes) => randomBytes(bytes),
@@ -269,6 +269,8 @@ export async function openJobs() {
   const env = readEnvironment();
   return await openDatabase({
     path: env.DATABASE_PATH,
+    reviews,
+    learning,
     now: () => systemClock.now(),
     random: (bytes) => randomBytes(bytes),
   });

@@ -20,8 +20,8 @@ import type { ModelSwitch, ModelVersion } from "./domain/model-version.ts";
 import type { Conclusion, OutcomeEvent } from "./domain/outcome.ts";
 import type { StoredCalibration } from "./domain/review-calibration.ts";
 import type { ReviewedFile } from "./domain/review-scope.ts";
-import type { RunFile } from "./domain/run-manifest.ts";
 import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
+import type { RunFile } from "./domain/run-manifest.ts";
 
 // ---------------------------------------------------------------- Syntax
 

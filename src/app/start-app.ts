@@ -4,12 +4,14 @@ import { hostname } from "node:os";
 import type { Probot } from "probot";
 import type { ForgetInstallationPayload } from "../domain/job-payloads.ts";
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
+import { answerFinding } from "../flows/answer-finding.ts";
 import type { Scorer } from "../flows/choose-scorer.ts";
 import { forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
-import { reviewPull } from "../flows/review-pull.ts";
+import { refitCalibrations } from "../flows/refit-calibrations.ts";
+import { noteDeadReview, reviewPull } from "../flows/review-pull.ts";
 import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
-import type { Clock, JobStore, Log, RunStore } from "../ports.ts";
+import type { Clock, JobStore, LearningStore, Log, ReviewStore, RunStore } from "../ports.ts";
 import { type RunningServer, startServer } from "./server.ts";
 import { serveRunPage } from "./web/serve-run-page.ts";
 import { runWorker } from "./worker.ts";
@@ -17,6 +19,8 @@ import { runWorker } from "./worker.ts";
 export type AppParts = {
   jobs: JobStore;
   runs: RunStore;
+  reviews: ReviewStore;
+  learning: LearningStore;
   clock: Clock;
   log: Log;
   /** `model` is the embedded one; who scores a run is chosen when it starts. */
@@ -39,8 +43,9 @@ const GRACE_SECONDS = 25;
 
 /** @returns the server's address, and `stop`, which drains both. */
 export async function startApp(parts: AppParts): Promise<{ url: string; stop(): Promise<void> }> {
-  const { jobs, runs, clock, log, solve } = parts;
+  const { jobs, runs, reviews, learning, clock, log, solve } = parts;
   const commands = { host: solve.host, jobs, parseConfig: solve.parseConfig, markerKey: solve.markerKey };
+  const review = async () => ({ ...solve, reviews, learning, model: (await parts.chooseScorer()).model });
   const handlers: Record<string, JobHandler> = {
     "solve-issue": async (job, signal, fence) => {
       const { model, note } = await parts.chooseScorer();
@@ -48,13 +53,22 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     },
     "stop-run": (job) => stopRun(commands, job),
     "reply-command": (job) => replyCommand(commands, job),
-    "review-pull": async (job, signal) =>
-      await reviewPull({ ...solve, model: (await parts.chooseScorer()).model }, job, signal),
+    "review-pull": async (job, signal) => await reviewPull(await review(), job, signal),
+    "answer-finding": (job) => answerFinding({ ...commands, reviews, learning, clock }, job),
     "forget-installation": (job, signal) =>
-      forgetInstallation([runs], clock, (job.payload as ForgetInstallationPayload).installationId, signal),
+      forgetInstallation([runs, reviews], clock, (job.payload as ForgetInstallationPayload).installationId, signal),
   };
   let server: RunningServer | null = null;
-  const housekeeping = startHousekeeping({ host: solve.host, runs, clock, log }, parts.retentionDays);
+  const housekeeping = startHousekeeping(
+    { host: solve.host, stores: [runs, reviews], clock, log },
+    parts.retentionDays,
+    [
+      {
+        what: "calibrations could not be fitted again",
+        run: async () => void (await refitCalibrations({ reviews, learning, clock })),
+      },
+    ],
+  );
   const close = async () => {
     await housekeeping.stop();
     await server?.close();
@@ -65,7 +79,10 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     {
       name: `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`,
       handlers: handlers as never,
-      onDead: (job, error) => noteDeadRun(solve, job, error),
+      onDead: async (job, error) => {
+        if (job.kind === "review-pull") await noteDeadReview(await review(), job);
+        else await noteDeadRun(solve, job, error);
+      },
       concurrency: parts.concurrency,
       leaseSeconds: LEASE_SECONDS,
       pollSeconds: POLL_SECONDS,

@@ -10,6 +10,13 @@ const LONGEST = 64 * 1024;
 
 const globs = z.array(z.string().min(1).max(400)).max(200);
 
+/** GitHub's secondary limits and a reader's patience (product.md section 2, pain 12). */
+const inlineComments = z
+  .int()
+  .min(0)
+  .max(20)
+  .describe("Inline comments a push; 0, the default until their precision is shown, leaves all to the check run.");
+
 /** Every key is optional: what is not given has its default. */
 export const repoConfigSchema = z
   .strictObject({
@@ -35,6 +42,19 @@ export const repoConfigSchema = z
         auto: z.enum(["ready", "never"]).describe("`ready` reviews pull requests when they are opened or made ready."),
         on_push: z.boolean().describe("Review again when commits are pushed."),
         drafts: z.boolean().describe("Review drafts too."),
+        max_inline: inlineComments,
+        min_precision: z
+          .number()
+          .min(0)
+          .max(1)
+          .describe(
+            "Least share of findings that are right: estimates must promise it, and inline comments stop while judged findings fall short of it.",
+          ),
+        rounds: z
+          .int()
+          .min(0)
+          .max(100)
+          .describe("Pushes of one pull request that may get inline comments; after them only the check run."),
         ignore_paths: globs.describe("Globs of files that are listed and not scored."),
         ignore_authors: z
           .array(z.string().min(1).max(100))
@@ -42,6 +62,23 @@ export const repoConfigSchema = z
           .describe("Logins whose pull requests are left alone."),
       })
       .partial(),
+    check: z
+      .strictObject({
+        fail_on: z.enum(["none", "finding"]).describe("`finding` makes a review with findings a failed check."),
+        neutral_as: z
+          .enum(["neutral", "action_required"])
+          .describe("What the check says where it can say neither success nor failure."),
+      })
+      .partial(),
+    paths: z
+      .array(
+        z.strictObject({
+          match: z.string().min(1).max(400).describe("Glob of files with settings of their own."),
+          review: z.strictObject({ max_inline: inlineComments }),
+        }),
+      )
+      .max(100)
+      .describe("Settings of some paths; of several that match the last one holds."),
     prm: z
       .strictObject({
         backend: z

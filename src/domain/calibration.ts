@@ -3,7 +3,12 @@
  * with how sure the data make us. A calibrator is versioned with the model whose scores it was fitted on.
  */
 
-export type LabelledScore = { score: number; correct: boolean };
+export type LabelledScore = {
+  score: number;
+  correct: boolean;
+  /** How much it counts in a fit; 1 unless told. */
+  weight?: number;
+};
 
 export type Calibrator =
   /** Steps of a non-decreasing function: from `scores[i]` on the chance is `chances[i]`. */
@@ -24,9 +29,9 @@ export function calibrated(calibrator: Calibrator, score: number): number {
 export function fitIsotonic(labels: readonly LabelledScore[]): Calibrator {
   // Equal scores are one point: the function cannot tell them apart.
   const points = new Map<number, { score: number; sum: number; count: number }>();
-  for (const { score, correct } of labels) {
+  for (const { score, correct, weight = 1 } of labels) {
     const point = points.get(score) ?? { score, sum: 0, count: 0 };
-    points.set(score, { score, sum: point.sum + Number(correct), count: point.count + 1 });
+    points.set(score, { score, sum: point.sum + weight * Number(correct), count: point.count + weight });
   }
   const blocks: { score: number; sum: number; count: number }[] = [];
   for (const point of [...points.values()].sort((a, b) => a.score - b.score)) {
@@ -47,22 +52,23 @@ export function fitIsotonic(labels: readonly LabelledScore[]): Calibrator {
 
 /** Platt (1999) with his smoothed targets, by Newton's method; converges within some ten steps or stops at 100. */
 export function fitPlatt(labels: readonly LabelledScore[]): Calibrator {
-  const positive = labels.filter((label) => label.correct).length;
+  const total = labels.reduce((sum, { weight = 1 }) => sum + weight, 0);
+  const positive = labels.reduce((sum, { correct, weight = 1 }) => sum + (correct ? weight : 0), 0);
   const high = (positive + 1) / (positive + 2);
-  const low = 1 / (labels.length - positive + 2);
+  const low = 1 / (total - positive + 2);
   let slope = 0;
-  let intercept = Math.log((positive + 1) / (labels.length - positive + 1));
+  let intercept = Math.log((positive + 1) / (total - positive + 1));
   for (let step = 0; step < 100; step++) {
     let [g1, g2, h11, h12, h22] = [0, 0, 1e-9, 0, 1e-9];
-    for (const { score, correct } of labels) {
+    for (const { score, correct, weight = 1 } of labels) {
       const p = 1 / (1 + Math.exp(-(slope * score + intercept)));
-      const error = p - (correct ? high : low);
-      const weight = p * (1 - p);
+      const error = weight * (p - (correct ? high : low));
+      const curvature = weight * p * (1 - p);
       g1 += error * score;
       g2 += error;
-      h11 += weight * score * score;
-      h12 += weight * score;
-      h22 += weight;
+      h11 += curvature * score * score;
+      h12 += curvature * score;
+      h22 += curvature;
     }
     const determinant = h11 * h22 - h12 * h12;
     if (Math.abs(determinant) < 1e-18) break;

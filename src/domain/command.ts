@@ -3,7 +3,20 @@
  * fences, quotes and HTML comments. Only the verbs that are built are verbs.
  */
 
-export const COMMAND_VERBS = ["fix", "review", "stop", "retry", "help", "config"] as const;
+export const COMMAND_VERBS = [
+  "fix",
+  "review",
+  "ignore",
+  "resolve",
+  "wrong",
+  "right",
+  "pause",
+  "resume",
+  "stop",
+  "retry",
+  "help",
+  "config",
+] as const;
 
 /** What `/funprm fix` can narrow for one run. Absent = the repository's setting. */
 export type FixOptions = {
@@ -17,10 +30,17 @@ export type FixOptions = {
 
 export type Command =
   | { verb: "fix"; options: FixOptions }
-  | { verb: "review" | "stop" | "retry" | "help" | "config" }
+  /** `full`: every function afresh, not only those that changed since the last review. */
+  | { verb: "review"; full: boolean }
+  /** What stands behind the verb: which finding is meant, or the whole pull request, and for verdicts the reason. */
+  | { verb: "ignore" | "wrong" | "right"; text: string }
+  | { verb: "resolve" | "pause" | "resume" }
+  | { verb: "stop" | "retry" | "help" | "config" }
   /** Not a command of ours: `hint` is the one line to answer with. */
   | { verb: "unknown"; hint: string };
 
+/** Characters kept of what stands behind a verb. */
+const LONGEST_TEXT = 500;
 const VERBS = `one of ${COMMAND_VERBS.map((verb) => `\`${verb}\``).join(", ")}`;
 
 /** The first command of a comment; null when it holds none. Linear in the length of the body. */
@@ -85,7 +105,11 @@ function runLength(text: string, mark: string): number {
 function readCommand(words: string[]): Command {
   const verb = (words[0] ?? "help").toLowerCase();
   if (verb === "fix") return readFix(words.slice(1));
-  if (verb === "review" || verb === "stop" || verb === "retry" || verb === "help" || verb === "config") return { verb };
+  if (verb === "review") return { verb, full: words[1]?.toLowerCase() === "full" };
+  if (verb === "ignore" || verb === "wrong" || verb === "right")
+    return { verb, text: words.slice(1).join(" ").slice(0, LONGEST_TEXT) };
+  if (verb === "resolve" || verb === "pause" || verb === "resume") return { verb };
+  if (verb === "stop" || verb === "retry" || verb === "help" || verb === "config") return { verb };
   return { verb: "unknown", hint: `\`${shown(words[0]!)}\` is not a command: ${VERBS}` };
 }
 

@@ -46,3 +46,20 @@ export function anchor(
   const last = Math.min(endLine, hunk.end);
   return { startLine: first === last ? null : first, line: last };
 }
+
+/** Whether GitHub takes the anchor on the right side: both ends are lines that one and the same hunk shows. */
+export function takesAnchor(patch: string, at: { startLine: number | null; line: number }): boolean {
+  const hunkOf = new Map<number, number>();
+  let hunk = -1;
+  let line = 0;
+  for (const text of patch.split("\n")) {
+    const header = /^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@/.exec(text);
+    if (header) {
+      hunk += 1;
+      line = Number(header[1]);
+    } else if (text.startsWith("+") || text.startsWith(" ")) hunkOf.set(line++, hunk);
+  }
+  const last = hunkOf.get(at.line);
+  if (last === undefined) return false;
+  return at.startLine === null || (at.startLine < at.line && hunkOf.get(at.startLine) === last);
+}

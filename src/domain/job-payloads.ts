@@ -1,5 +1,7 @@
 /** What each kind of job carries, and the keys that make jobs unique. Types and pure builders only. */
 import type { Command, FixOptions } from "./command.ts";
+import { sha256 } from "./ids.ts";
+import type { Conclusion } from "./outcome.ts";
 import type { JobKind, NewJob, RunTrigger } from "./run.ts";
 
 /** The label that starts a run unless the repository's configuration names another. */
@@ -56,9 +58,40 @@ export type ReplyCommandPayload = IssuePlace & {
 /** `issueNumber` is the pull request's number. */
 export type ReviewPullPayload = IssuePlace & {
   trigger: "opened" | "synchronize" | "command" | "button";
+  /** The head that the event speaks of; a newer one has an event of its own. Null: whatever the head is. */
+  head: string | null;
   /** A person asked for it: settings that say when to begin by itself do not hold. */
   asked: boolean;
+  /** Every function afresh, not only what changed since the last review. */
+  full: boolean;
+  /** Whose command it was, for their role and the reaction; null for an event or a button, which needs write access. */
+  command: { by: string; commentId: number } | null;
 };
+
+/** `ignore`, `resolve`, `wrong`, `right`, `pause`, `resume` on a pull request. */
+export type AnswerFindingPayload = IssuePlace & {
+  by: string;
+  command: Extract<Command, { verb: "ignore" | "wrong" | "right" | "resolve" | "pause" | "resume" }>;
+  /** Where it was given: in the conversation, in the thread of a review comment, or by the check run's button. */
+  from:
+    | { kind: "comment"; commentId: number }
+    | { kind: "thread"; commentId: number; nodeId: string; firstCommentId: number }
+    | { kind: "button" };
+};
+
+/** `sweep`: what lost webhooks would have told, of pull requests merged within the survival window. */
+export type RecordOutcomePayload = Omit<IssuePlace, "issueNumber"> & {
+  saw: /** It was closed, merged or opened again: the job reads which. */
+    | { kind: "pull"; number: number }
+    /** `after` and `before` are heads of a branch; `at` is milliseconds since 1970. */
+    | { kind: "pushed"; branch: string; before: string; after: string; at: number }
+    /** What a webhook says of checks at a commit; null: the job reads all. */
+    | { kind: "checks"; sha: string; checks: SeenCheck[] | null }
+    | { kind: "branch_renamed"; from: string; to: string; at: number }
+    | { kind: "sweep" };
+};
+
+export type SeenCheck = { name: string; attempt: number; conclusion: Conclusion | null; at: number };
 
 export type ForgetInstallationPayload = { installationId: number };
 
@@ -67,6 +100,8 @@ export type JobPayloads = {
   "stop-run": StopRunPayload;
   "reply-command": ReplyCommandPayload;
   "review-pull": ReviewPullPayload;
+  "answer-finding": AnswerFindingPayload;
+  "record-outcome": RecordOutcomePayload;
   "forget-installation": ForgetInstallationPayload;
 };
 
@@ -98,10 +133,29 @@ export function replyJob(payload: ReplyCommandPayload): NewJob {
   return job("reply-command", key, key, payload);
 }
 
-/** One review of a pull request at a time; the job reads which head it is. */
+/**
+ * One review of a pull request at a time. The head is part of the key: a push during the review of the head before it must
+ * not be taken for the same job.
+ */
 export function reviewJob(payload: ReviewPullPayload): NewJob {
   const lane = `review:${payload.repositoryId}:${payload.issueNumber}`;
-  return job("review-pull", payload.asked ? `${lane}:asked` : lane, lane, payload);
+  const which = payload.asked ? (payload.full ? "asked:full" : "asked") : (payload.head ?? "");
+  const command = payload.command === null ? "" : `:${payload.command.commentId}`;
+  return job("review-pull", `${lane}:${which}${command}`, lane, payload);
+}
+
+/** In the lane of the pull request's reviews: both write what was said. */
+export function answerFindingJob(payload: AnswerFindingPayload): NewJob {
+  const lane = `review:${payload.repositoryId}:${payload.issueNumber}`;
+  const { from } = payload;
+  return job("answer-finding", `${lane}:${from.kind}:${from.kind === "button" ? "" : from.commentId}`, lane, payload);
+}
+
+/** Facts of one pull request wait for each other; those of a repository do not wait for tests that run. */
+export function recordJob(payload: RecordOutcomePayload): NewJob {
+  const { saw, repositoryId } = payload;
+  const lane = `outcome:${repositoryId}${saw.kind === "pull" ? `:${saw.number}` : ""}`;
+  return job("record-outcome", `${lane}:${sha256(JSON.stringify(saw)).slice(0, 16)}`, lane, payload);
 }
 
 /** The app was uninstalled: what it stored of the installation goes (rulings 31). */

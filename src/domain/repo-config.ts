@@ -19,9 +19,15 @@ export type RepoConfig = {
     auto: "ready" | "never";
     on_push: boolean;
     drafts: boolean;
+    max_inline: number;
+    min_precision: number;
+    rounds: number;
     ignore_paths: string[];
     ignore_authors: string[];
   };
+  check: { fail_on: "none" | "finding"; neutral_as: "neutral" | "action_required" };
+  /** Of several that match a path the last one holds. */
+  paths: { match: string; review: { max_inline: number } }[];
   prm: { backend: "embedded" | "llm-judge" };
   llm: { model: string | null; temperature: number };
   budget: { usd_per_run: number };
@@ -56,9 +62,14 @@ export const DEFAULT_REPO_CONFIG: RepoConfig = {
     auto: "ready",
     on_push: true,
     drafts: false,
+    max_inline: 0,
+    min_precision: 0.6,
+    rounds: 3,
     ignore_paths: [],
     ignore_authors: ["renovate[bot]", "dependabot[bot]"],
   },
+  check: { fail_on: "none", neutral_as: "neutral" },
+  paths: [],
   prm: { backend: "embedded" },
   llm: { model: null, temperature: 0.8 },
   budget: { usd_per_run: 2 },
@@ -66,6 +77,14 @@ export const DEFAULT_REPO_CONFIG: RepoConfig = {
   pr: { title: "fix: {title} (#{number})" },
   tests: { runner: "none", command: null, environment: null, timeout_s: 900 },
 };
+
+export type InlineLimit = { setting: string; most: number };
+
+/** Inline comments that a path may get, and the setting that counts them; `matches` says whether a glob fits the path. */
+export function inlineLimit(config: RepoConfig, matches: (glob: string) => boolean): InlineLimit {
+  const own = config.paths.findLast(({ match }) => matches(match));
+  return own ? { setting: own.match, most: own.review.max_inline } : { setting: "", most: config.review.max_inline };
+}
 
 /** Rows of `/funprm config`: every effective value with its origin. */
 export function describeConfig(parsed: ParsedRepoConfig): { key: string; value: string; origin: string }[] {

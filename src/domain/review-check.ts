@@ -1,13 +1,14 @@
 /** The check run of a reviewed pull request (product.md 3.4): a table of every function, and a conclusion that does not lie. */
 import { code, plain, table, withinLimit } from "./markdown.ts";
 import type { ReviewedFunction, ReviewReport } from "./review.ts";
+import { bucketLine, percent } from "./review-comment.ts";
 
 const LOWEST_SHOWN = 20;
 const MOST_ANNOTATIONS = 30;
 const TITLE_LENGTH = 255;
 
 export type ReviewCheck = {
-  conclusion: "success" | "neutral" | "skipped";
+  conclusion: "success" | "neutral" | "skipped" | "failure" | "action_required";
   title: string;
   summary: string;
   text: string | null;
@@ -15,20 +16,31 @@ export type ReviewCheck = {
     path: string;
     startLine: number;
     endLine: number;
-    level: "notice" | "warning";
+    level: "notice" | "warning" | "failure";
     title: string;
     message: string;
   }[];
 };
 
-/** `notes`: what a person should know about how the review was made, one line each. */
-export function reviewCheck(report: ReviewReport, notes: readonly string[]): ReviewCheck {
+export type CheckSettings = { fail_on: "none" | "finding"; neutral_as: "neutral" | "action_required" };
+
+/**
+ * `notes`: what a person should know about how the review was made, one line each. `said`: findings that stand as comments,
+ * which get no annotation beside them.
+ */
+export function reviewCheck(
+  report: ReviewReport,
+  notes: readonly string[],
+  settings: CheckSettings = { fail_on: "none", neutral_as: "neutral" },
+  said: ReadonlySet<ReviewedFunction> = new Set(),
+): ReviewCheck {
   const { coverage, functions } = report;
   const scored = functions.filter((one) => one.rank !== null);
   const findings = scored.filter((one) => one.finding);
   const lowest = scored[0];
   const whole = coverage.notScored.length === 0;
-  const state = report.calibrated ? "calibrated" : "uncalibrated";
+  const benchmark = scored.some((one) => one.calibration === "benchmark");
+  const state = report.calibrated ? "calibrated" : benchmark ? "calibrated on benchmarks only" : "uncalibrated";
   const title =
     coverage.inScope === 0
       ? "no function in scope"
@@ -36,21 +48,32 @@ export function reviewCheck(report: ReviewReport, notes: readonly string[]): Rev
           `${coverage.scored}/${coverage.inScope} functions scored`,
           ...(findings.length > 0 ? [`${findings.length} low`] : []),
           state,
-          ...(lowest ? [`lowest ${lowest.name} ${number(lowest.attribution)}`] : []),
+          ...(lowest ? [`lowest ${lowest.name} ${shownEstimate(lowest) ?? number(lowest.attribution)}`] : []),
         ].join(" · ");
+  const failed = settings.fail_on === "finding" && findings.length > 0;
   return {
     // Success is only for a whole and calibrated look that found nothing: an uncalibrated number turns nothing green.
     conclusion:
-      coverage.inScope === 0 ? "skipped" : whole && report.calibrated && findings.length === 0 ? "success" : "neutral",
+      coverage.inScope === 0
+        ? "skipped"
+        : failed
+          ? "failure"
+          : whole && report.calibrated && findings.length === 0
+            ? "success"
+            : settings.neutral_as,
     title: title.length <= TITLE_LENGTH ? title : `${title.slice(0, TITLE_LENGTH - 1)}…`,
     summary: withinLimit([
       { name: "ledger", text: plain(ledgerOf(report)), keep: true },
       { name: "functions", text: functionTable(functions.slice(0, LOWEST_SHOWN)) },
       {
         name: "state",
-        text: report.calibrated
-          ? "Estimates are calibrated on this repository's own outcomes."
-          : "Uncalibrated: attributions order the functions of this pull request, they are no probabilities. Tests: not run by this app; see CI.",
+        text: `${
+          report.calibrated
+            ? "Estimates are calibrated on this repository's own outcomes."
+            : benchmark
+              ? "Calibrated on benchmarks only: attributions order the functions of this pull request; too few outcomes of this repository are known for a number."
+              : "Uncalibrated: attributions order the functions of this pull request, they are no probabilities."
+        } Tests: not run by this app; see CI.`,
         keep: true,
       },
       { name: "notes", text: notes.map(plain).join("\n\n"), keep: true },
@@ -71,14 +94,28 @@ export function reviewCheck(report: ReviewReport, notes: readonly string[]): Rev
             },
           ])
         : null,
-    annotations: findings.slice(0, MOST_ANNOTATIONS).map((one) => ({
-      path: one.path,
-      startLine: one.startLine,
-      endLine: one.endLine,
-      level: "warning",
-      title: `Low reward: ${one.name}`,
-      message: `${ratingOf(one, scored.length)}. ${one.evidence.map(({ text }) => text).join("; ")}.`,
-    })),
+    annotations: [
+      ...findings
+        .filter((one) => !said.has(one))
+        .map((one) => ({
+          path: one.path,
+          startLine: one.startLine,
+          endLine: one.endLine,
+          level: failed ? ("failure" as const) : ("warning" as const),
+          title: `Low reward: ${one.name}`,
+          message: `${ratingOf(one, scored.length)}. ${one.evidence.map(({ text }) => text).join("; ")}.`,
+        })),
+      ...functions
+        .filter((one) => one.reason !== null)
+        .map((one) => ({
+          path: one.path,
+          startLine: one.startLine,
+          endLine: one.endLine,
+          level: "notice" as const,
+          title: `Not scored: ${one.name}`,
+          message: `${one.reason}.`,
+        })),
+    ].slice(0, MOST_ANNOTATIONS),
   };
 }
 
@@ -87,20 +124,37 @@ function ledgerOf(report: ReviewReport): string {
   return `Coverage: ${report.ledger}${other}. Changes outside functions are not scored.`;
 }
 
-/** Never a probability while uncalibrated. */
+/** Never a probability unless it rests on the repository's own outcomes. */
 function ratingOf(one: ReviewedFunction, scored: number): string {
-  return one.estimate === null
-    ? `rank ${one.rank} of ${scored}, uncalibrated`
-    : `estimated chance that it is correct: ${Math.round(100 * one.estimate.probability)} % (${one.estimate.bucket.correct} of ${one.estimate.bucket.total} past functions like it were)`;
+  const estimate = shownEstimate(one);
+  return estimate === null
+    ? `rank ${one.rank} of ${scored}, ${one.calibration === "benchmark" ? "calibrated on benchmarks only" : "uncalibrated"}`
+    : `estimated chance that it is correct: ${estimate} (${bucketLine(one.estimate!.bucket)})`;
+}
+
+function shownEstimate(one: ReviewedFunction): string | null {
+  return one.calibration === "repository" && one.estimate !== null ? percent(one.estimate.probability) : null;
 }
 
 function functionTable(functions: readonly ReviewedFunction[]): string {
   if (functions.length === 0) return "";
+  const numbers = functions.some((one) => shownEstimate(one) !== null);
   return table(
-    ["Rank", "Function", "Lines", "Change", "Reward", "Attribution", "On base", "Evidence"],
+    [
+      "Rank",
+      "Function",
+      ...(numbers ? ["Estimate"] : []),
+      "Lines",
+      "Change",
+      "Reward",
+      "Attribution",
+      "On base",
+      "Evidence",
+    ],
     functions.map((one) => [
       one.rank === null ? "–" : `${one.rank}`,
       code(`${one.path}: ${one.name}`),
+      ...(numbers ? [shownEstimate(one) ?? "–"] : []),
       `${one.startLine}–${one.endLine}`,
       one.change,
       one.reason === null ? number(one.reward) : plain(one.reason),

@@ -2,6 +2,7 @@
  * Review of a change, function by function: ranks, evidence, findings (issue E items 4 and 5). What names a function is its
  * attribution (method.md section 5a): each function is scored alone, so v_1 against v_0.
  */
+import type { Language } from "./function-step.ts";
 import type { ModelInfo } from "./model.ts";
 import { type ChangedFunction, type ChangeKind, coverageLine, type NotScored } from "./review-scope.ts";
 
@@ -28,6 +29,8 @@ export type Estimate = {
 
 export type Calibration = {
   state: Exclude<CalibrationState, "uncalibrated">;
+  /** Of the fit, for markers and records. */
+  version: number;
   /** Estimates under it may become findings. */
   threshold: number;
   estimate(attribution: number): Estimate;
@@ -36,6 +39,7 @@ export type Calibration = {
 export type ReviewedFunction = {
   path: string;
   name: string;
+  language: Language;
   startLine: number;
   endLine: number;
   change: ChangeKind;
@@ -50,6 +54,8 @@ export type ReviewedFunction = {
   rank: number | null;
   estimate: Estimate | null;
   calibration: CalibrationState;
+  /** Of the fit that the estimate comes from. */
+  calibrationVersion: number | null;
   evidence: ReviewEvidence[];
   finding: boolean;
   bodyHash: string;
@@ -57,6 +63,7 @@ export type ReviewedFunction = {
 
 export type ReviewReport = {
   model: Pick<ModelInfo, "name" | "version" | "sha256" | "renderVersion">;
+  /** Every estimate rests on the repository's own outcomes: only then is a number shown (product.md 3.3). */
   calibrated: boolean;
   coverage: { scored: number; inScope: number; notScored: NotScored[] };
   /** One line, `scored 41/47; 4 generated, …`. */
@@ -66,22 +73,30 @@ export type ReviewReport = {
   functions: ReviewedFunction[];
 };
 
+export type ReviewOptions = {
+  calibration(language: Language): Calibration | null;
+  /** What else machines know of a function beside its rewards: tests, labelled neighbours, candidates. */
+  evidence(one: ChangedFunction): ReviewEvidence[];
+};
+
 /** `after[i]` and `before[i]` are the scores of `functions[i]`; null where there is no such version. */
 export function reviewReport(
   scope: { functions: readonly ChangedFunction[]; notScored: readonly NotScored[]; otherFiles: number },
   scores: readonly { after: ScoredVersion | null; before: ScoredVersion | null }[],
   model: ModelInfo,
-  calibration: Calibration | null,
+  options: ReviewOptions,
 ): ReviewReport {
   const notScored = [...scope.notScored];
   const rows = scope.functions.map((one, index): ReviewedFunction => {
     const { after, before } = scores[index]!;
     const shown = (one.after ?? one.before)!;
+    const calibration = options.calibration(one.language);
     if (after !== null && after.reward === null)
       notScored.push({ path: one.path, name: one.name, reason: after.reason ?? "no reward" });
     return {
       path: one.path,
       name: one.name,
+      language: one.language,
       startLine: shown.startLine,
       endLine: shown.endLine,
       change: one.change,
@@ -93,7 +108,8 @@ export function reviewReport(
       rank: null,
       estimate: calibration && after?.attribution != null ? calibration.estimate(after.attribution) : null,
       calibration: calibration?.state ?? "uncalibrated",
-      evidence: evidenceOf(one, after, before),
+      calibrationVersion: calibration?.version ?? null,
+      evidence: evidenceOf(one, after, before, options),
       finding: false,
       bodyHash: one.bodyHash,
     };
@@ -101,12 +117,12 @@ export function reviewReport(
   const scored = rows.filter((row) => row.attribution !== null).sort(byAttribution);
   // Equal attributions share a rank: the order of files must not decide who is read first.
   for (const row of scored) row.rank = 1 + scored.filter((other) => other.attribution! < row.attribution!).length;
-  for (const row of scored) row.finding = isFinding(row, calibration);
+  for (const row of scored) row.finding = isFinding(row, options.calibration(row.language));
   const coverage = { scored: scored.length, inScope: scored.length + notScored.length, notScored };
   const { name, version, sha256, renderVersion } = model;
   return {
     model: { name, version, sha256, renderVersion },
-    calibrated: calibration !== null,
+    calibrated: scored.length > 0 && scored.every((row) => row.calibration === "repository"),
     coverage,
     ledger: coverageLine(coverage),
     otherFiles: scope.otherFiles,
@@ -126,7 +142,12 @@ function isFinding(row: ReviewedFunction, calibration: Calibration | null): bool
   return row.rank! <= LOWEST && row.baseAttribution !== null && row.baseAttribution - row.attribution! > NOISE;
 }
 
-function evidenceOf(one: ChangedFunction, after: ScoredVersion | null, before: ScoredVersion | null): ReviewEvidence[] {
+function evidenceOf(
+  one: ChangedFunction,
+  after: ScoredVersion | null,
+  before: ScoredVersion | null,
+  options: ReviewOptions,
+): ReviewEvidence[] {
   const evidence: ReviewEvidence[] = [];
   if (one.change === "moved" || one.after === null) return evidence;
   if (!one.after.parsed && (one.before === null || one.before.parsed))
@@ -136,7 +157,7 @@ function evidenceOf(one: ChangedFunction, after: ScoredVersion | null, before: S
       kind: "before-after",
       text: `attribution ${before.attribution.toFixed(2)} on base, ${after.attribution.toFixed(2)} here`,
     });
-  return evidence;
+  return [...evidence, ...options.evidence(one)];
 }
 
 function byAttribution(a: ReviewedFunction, b: ReviewedFunction): number {

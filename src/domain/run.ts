@@ -2,6 +2,7 @@
 import type { Candidate } from "./candidate.ts";
 import type { ExamplesReport, KnockoutReport, ReproductionReport, TestsReport } from "./evidence.ts";
 import type { ModelInfo } from "./model.ts";
+import type { SealedManifest } from "./run-manifest.ts";
 
 /** `queued` … `publishing` are live; the last four are terminal. */
 export const LIVE_RUN_STATES = ["queued", "reading", "sampling", "scoring", "testing", "publishing"] as const;
@@ -70,6 +71,8 @@ export type Run = {
   judged: { costUsd: number | null; promptTokens: number; completionTokens: number } | null;
   /** Evidence that the settings ask for and that could not be had, one line each. */
   missing: string[];
+  /** What a replay starts from, made before anything is published; null while nothing was chosen. */
+  manifest: SealedManifest | null;
   createdAt: string;
   updatedAt: string;
   finishedAt: string | null;
@@ -81,7 +84,14 @@ export type RunEvent = { runId: string; seq: number; at: string; kind: string; m
 export type EffectState = "planned" | "sent" | "confirmed";
 export type Effect = { runId: string; kind: string; key: string; state: EffectState; remoteId: string | null };
 
-export type JobKind = "solve-issue" | "stop-run" | "reply-command" | "review-pull" | "forget-installation";
+export type JobKind =
+  | "solve-issue"
+  | "stop-run"
+  | "reply-command"
+  | "review-pull"
+  | "answer-finding"
+  | "record-outcome"
+  | "forget-installation";
 export type NewJob = {
   kind: JobKind;
   /** Unique among live jobs (queued or running). */

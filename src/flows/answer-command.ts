@@ -24,7 +24,20 @@ const HELP = table(
   ["Command", "What it does"],
   [
     ["`/funprm fix [n=8] [budget=1.50] [path=src/**]`", "starts a run on this issue"],
-    ["`/funprm review`", "on a pull request: scores every function that it changes, in the check run"],
+    [
+      "`/funprm review [full]`",
+      "on a pull request: scores the functions that it changes, in the check run; `full` looks at unchanged ones afresh",
+    ],
+    [
+      "`/funprm ignore [function\\|pr]`",
+      "silence about a finding until the function changes: in its thread, by name, or all of the pull request",
+    ],
+    [
+      "`/funprm wrong [function] [reason]`, `/funprm right`",
+      "says whether a finding was right: it is learnt from, and a wrong one is silent from then on",
+    ],
+    ["`/funprm resolve`", "closes every thread of the app on this pull request"],
+    ["`/funprm pause`, `/funprm resume`", "stops and restarts reviews of this pull request"],
     ["`/funprm stop`", "stops the run"],
     ["`/funprm retry`", "starts again"],
     ["`/funprm config`", "shows the settings in force and where each comes from"],
@@ -72,8 +85,8 @@ export async function replyCommand(ports: CommandPorts, job: Job): Promise<void>
         ? await configText(ports, ref)
         : command.verb === "help"
           ? HELP
-          : command.verb === "review"
-            ? "`/funprm review` works on pull requests."
+          : !["fix", "stop", "retry"].includes(command.verb)
+            ? `\`/funprm ${command.verb}\` works on pull requests.`
             : `\`/funprm ${command.verb}\` works on issues. On a pull request of the app, comment on its issue.`;
   await ports.host.ensureComment(ref, payload.issueNumber, marker, `${marker}\n${text}`);
 }

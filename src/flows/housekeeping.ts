@@ -1,5 +1,5 @@
 /** What the app does without being asked: finds lost webhooks, forgets what is old. */
-import type { Clock, GitHost, Log, RunStore } from "../ports.ts";
+import type { Clock, GitHost, Log } from "../ports.ts";
 
 /** Security.md section 5: a lost webhook is found within 5 minutes. */
 const SWEEP_SECONDS = 300;
@@ -11,9 +11,19 @@ const MOST_ATTEMPTS = 5;
 /** Longer than a lease: by then a holder has seen that its job is gone. */
 const FORGET_AGAIN_SECONDS = 30;
 
-type Ports = { host: Pick<GitHost, "failedDeliveries" | "redeliver">; runs: RunStore; clock: Clock; log: Log };
+type Ports = {
+  host: Pick<GitHost, "failedDeliveries" | "redeliver">;
+  stores: readonly { expireBefore(instant: Date): Promise<number> }[];
+  clock: Clock;
+  log: Log;
+};
 
-export function startHousekeeping(ports: Ports, retentionDays: number): { stop(): Promise<void> } {
+/** `daily`: at the start and once a day; `what` is said when it fails. */
+export function startHousekeeping(
+  ports: Ports,
+  retentionDays: number,
+  daily: readonly { what: string; run(): Promise<void> }[] = [],
+): { stop(): Promise<void> } {
   const { clock, log } = ports;
   const end = new AbortController();
   let expired = Number.NEGATIVE_INFINITY;
@@ -22,10 +32,13 @@ export function startHousekeeping(ports: Ports, retentionDays: number): { stop()
       const now = clock.now();
       if (now.getTime() - expired >= DAY_MS) {
         expired = now.getTime();
-        await guarded(log, "old runs could not be cut", async () => {
-          const runs = await ports.runs.expireBefore(new Date(now.getTime() - retentionDays * DAY_MS));
-          if (runs > 0) log.info("old runs cut to hashes", { runs, retentionDays });
+        await guarded(log, "old records could not be cut", async () => {
+          let records = 0;
+          for (const store of ports.stores)
+            records += await store.expireBefore(new Date(now.getTime() - retentionDays * DAY_MS));
+          if (records > 0) log.info("old records cut to hashes or removed", { records, retentionDays });
         });
+        for (const { what, run } of daily) await guarded(log, what, run);
       }
       await guarded(log, "webhook deliveries could not be swept", () => redeliverFailed(ports));
       await clock.sleep(SWEEP_SECONDS * 1000, end.signal);
@@ -57,7 +70,7 @@ export async function forgetInstallation(
 }
 
 /** Asks GitHub for every delivery that was never answered. The delivery id makes one that did arrive a no-op. */
-export async function redeliverFailed({ host, clock, log }: Omit<Ports, "runs">): Promise<void> {
+export async function redeliverFailed({ host, clock, log }: Omit<Ports, "stores">): Promise<void> {
   const since = new Date(clock.now().getTime() - REDELIVERABLE_DAYS * DAY_MS);
   for (const { id, guid, attempts } of await host.failedDeliveries(since)) {
     if (attempts >= MOST_ATTEMPTS) continue;

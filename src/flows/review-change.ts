@@ -1,6 +1,6 @@
 /** The functions of a change → rewards, ranks, findings. No LLM, no GPU, no execution, nothing leaves the process. */
 import type { Language } from "../domain/function-step.ts";
-import { type Calibration, type ReviewReport, reviewReport, type ScoredVersion } from "../domain/review.ts";
+import { type ReviewOptions, type ReviewReport, reviewReport, type ScoredVersion } from "../domain/review.ts";
 import { type ChangedFunction, type ReviewedFile, scopeOfReview } from "../domain/review-scope.ts";
 import type { RewardModel, Syntax } from "../ports.ts";
 import { scoreSteps } from "./score-candidates.ts";
@@ -13,7 +13,9 @@ export type ReviewRequest = {
   statement: string;
   files: readonly ReviewedFile[];
   ignored(path: string): boolean;
-  calibration: Calibration | null;
+  /** Null: uncalibrated, as every review is that knows no outcomes. */
+  calibration: ReviewOptions["calibration"] | null;
+  evidence?: ReviewOptions["evidence"];
 };
 
 /** The bundled model has only ever seen Python: a reward for another language is never shown. */
@@ -59,13 +61,16 @@ export async function reviewChange(
       reason: chain.reasons[0]!,
     };
   }
-  return reviewReport(scope, scores, ports.model.info, request.calibration);
+  return reviewReport(scope, scores, ports.model.info, {
+    calibration: request.calibration ?? (() => null),
+    evidence: request.evidence ?? (() => []),
+  });
 }
 
 type Scores = { after: ScoredVersion | null; before: ScoredVersion | null };
 
 /** Sorted by text: the order of files must not change a reward. */
-function neighbours(one: ChangedFunction, functions: readonly ChangedFunction[]): string[] {
+export function neighbours(one: ChangedFunction, functions: readonly ChangedFunction[]): string[] {
   const own = one.after ?? one.before;
   const near = functions.filter(
     (other) =>

@@ -1,98 +1,252 @@
 /**
- * Review of a person's pull request: every changed function scored alone, in one check run a head. No LLM, no GPU; code of
- * the pull request is parsed and never executed.
+ * Review of a person's pull request: every changed function scored alone, one check run a head and at most one review. No LLM,
+ * no GPU; code of the pull request is parsed and never executed.
  */
 
 import { FunprmError } from "../domain/errors.ts";
+import { type Finding, modelVersion, type ReviewedPull } from "../domain/finding.ts";
+import type { Language } from "../domain/function-step.ts";
 import { sanitizeIssueText } from "../domain/issue-text.ts";
 import type { ReviewPullPayload } from "../domain/job-payloads.ts";
+import { linkedIssues } from "../domain/linked-issues.ts";
 import type { ParsedRepoConfig, RepoConfig } from "../domain/repo-config.ts";
-import { reversePatch } from "../domain/reverse-patch.ts";
-import type { ReviewReport } from "../domain/review.ts";
-import { reviewCheck } from "../domain/review-check.ts";
-import { type ReviewedFile, reviewedLanguage } from "../domain/review-scope.ts";
+import type { Calibration } from "../domain/review.ts";
+import { calibrationOf } from "../domain/review-calibration.ts";
+import { type CheckSettings, type ReviewCheck, reviewCheck } from "../domain/review-check.ts";
+import { reviewedKey, reviewRound } from "../domain/review-round.ts";
 import type { Job } from "../domain/run.ts";
-import { decodeSource, encodeSource } from "../domain/segment.ts";
-import type { GitHost, PullRequestFacts, PullRequestFile, RepoRef, RewardModel, Syntax } from "../ports.ts";
-import { reviewChange } from "./review-change.ts";
+import type {
+  Clock,
+  GitHost,
+  LearningStore,
+  PullRequestFacts,
+  RepoRef,
+  ReviewStore,
+  RewardModel,
+  RunStore,
+  Syntax,
+} from "../ports.ts";
+import { cachedRewards } from "./cached-rewards.ts";
+import { gatherReviewEvidence } from "./gather-review-evidence.ts";
+import { postReview } from "./post-review.ts";
+import { readPullFiles } from "./read-pull-files.ts";
+import { reviewChange, VALIDATED_LANGUAGES } from "./review-change.ts";
 
 export type ReviewPullPorts = {
   host: GitHost;
   syntax: Syntax;
   model: RewardModel;
+  reviews: ReviewStore;
+  /** Outcomes of past pull requests, for labelled neighbours. */
+  learning: LearningStore;
+  /** Candidates that were sampled for an issue, for what the pull request is compared with. */
+  runs: Pick<RunStore, "latestRun" | "candidates">;
+  clock: Clock;
+  markerKey: string;
   parseConfig(text: string | null): ParsedRepoConfig;
   matches(glob: string, path: string): boolean;
 };
 
 const CHECK_NAME = "FunPRM / functions";
 const RESCORE = { label: "Re-score", description: "Score every changed function again", identifier: "rescore" };
+const IGNORE_ALL = {
+  label: "Ignore all",
+  description: "Hide these findings until they change",
+  identifier: "ignore-all",
+};
+/** Issues that a pull request says it closes, beside its own text in the statement. */
+const MOST_ISSUES = 3;
 
 export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: AbortSignal): Promise<void> {
   const payload = job.payload as ReviewPullPayload;
   const { host } = ports;
-  const ref: RepoRef = {
-    installationId: payload.installationId,
-    repositoryId: payload.repositoryId,
-    owner: payload.owner,
-    repo: payload.repo,
-  };
+  const ref = refOf(payload);
   const pull = await host.pullRequest(ref, payload.issueNumber);
-  if (pull.state === "closed") return;
-  const facts = await host.repository(ref);
-  const base = await host.branchSha(ref, facts.defaultBranch);
-  const bytes = base === null ? null : await host.readFile(ref, ".github/funprm.yml", base);
-  let config: RepoConfig;
-  let notes: string[] = [];
-  try {
-    const parsed = ports.parseConfig(bytes === null ? null : new TextDecoder().decode(bytes));
-    config = parsed.config;
-    notes = parsed.problems.map((problem) => `.github/funprm.yml line ${problem.line}: ${problem.message}`);
-  } catch (error) {
-    if (!(error instanceof FunprmError && error.kind === "user")) throw error;
-    await conclude(host, ref, pull, ports.model, {
+  if (pull.state === "closed" || (payload.head !== null && payload.head !== pull.headSha)) return;
+  if (!(await mayAsk(host, ref, payload))) return;
+  const check = checkOf(host, ref, pull, ports.model);
+  const settings = await settingsOf(ports, ref);
+  if (settings.config === null) {
+    await check({
       conclusion: "neutral",
       title: "not reviewed: .github/funprm.yml cannot be read",
-      summary: error.message,
+      summary: settings.problem,
     });
     return;
   }
+  const { config, notes } = settings;
+  const place = {
+    repositoryId: ref.repositoryId,
+    installationId: ref.installationId,
+    pullRequest: pull.number,
+  };
+  const state = await ports.reviews.pull(place);
   if (!payload.asked && !wanted(pull, config, payload.trigger)) return;
-  await conclude(host, ref, pull, ports.model, null);
+  if (state.pausedBy !== null && !payload.asked) {
+    await check({
+      conclusion: config.check.neutral_as,
+      title: "not reviewed: paused",
+      summary: `Reviews of this pull request are paused. \`/funprm resume\` goes on, \`/funprm review\` reviews once.`,
+    });
+    return;
+  }
+  await check(null);
   try {
-    const files = await filesOf(host, ref, pull, signal);
-    const statement = sanitizeIssueText([pull.title, pull.body].join("\n\n")).text;
-    const report: ReviewReport = await reviewChange(
-      ports,
-      {
-        statement,
-        files,
-        ignored: (path) => config.review.ignore_paths.some((glob) => ports.matches(glob, path)),
-        calibration: null,
-      },
-      signal,
-    );
-    // A push in the meantime has its own job: nothing is said of a head that is no longer there.
-    const now = await host.pullRequest(ref, payload.issueNumber);
-    if (now.headSha !== pull.headSha) {
-      await conclude(host, ref, pull, ports.model, {
+    const done = await reviewed(ports, { ref, pull, config, state, full: payload.full }, signal);
+    if (done === null) {
+      await check({
         conclusion: "cancelled",
         title: "superseded by a newer head",
         summary: "A newer commit was pushed while this one was scored.",
       });
       return;
     }
-    await conclude(host, ref, pull, ports.model, reviewCheck(report, notes));
+    await check(reviewCheck(done.report, [...notes, ...done.notes], config.check, done.commented));
+    await answer(host, ref, payload, "+1");
   } catch (error) {
     const again = !(error instanceof FunprmError && error.kind !== "transient") && job.attempts < job.maxAttempts;
     // One left in progress would hold a pull request that requires it for ever. What failed is told by the job.
-    if (!again && !signal.aborted)
-      await conclude(host, ref, pull, ports.model, {
-        conclusion: "neutral",
-        title: "not reviewed: the review failed",
-        summary: "The operator's log says why. Re-score tries again.",
-      }).catch(() => {});
+    if (!again && !signal.aborted) await check(failedCheck(config.check)).catch(() => {});
     throw error;
   }
+}
+
+/** A review whose worker died at every attempt: its check run must not stay in progress. */
+export async function noteDeadReview(ports: Pick<ReviewPullPorts, "host" | "model">, job: Job): Promise<void> {
+  if (job.kind !== "review-pull") return;
+  const payload = job.payload as ReviewPullPayload;
+  const ref = refOf(payload);
+  const pull = await ports.host.pullRequest(ref, payload.issueNumber);
+  if (pull.state === "closed") return;
+  const check = checkOf(
+    ports.host,
+    ref,
+    payload.head === null ? pull : { ...pull, headSha: payload.head },
+    ports.model,
+  );
+  await check(failedCheck({ neutral_as: "neutral" }));
+}
+
+function failedCheck({ neutral_as }: Pick<CheckSettings, "neutral_as">): SaidCheck {
+  return {
+    conclusion: neutral_as,
+    title: "not reviewed: the review failed",
+    summary: "The operator's log says why. Re-score tries again.",
+  };
+}
+
+type Reviewing = { ref: RepoRef; pull: PullRequestFacts; config: RepoConfig; state: ReviewedPull; full: boolean };
+
+/** Scores, compares with what was said before, posts. Null when a newer head came meanwhile: it has a job of its own. */
+async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSignal) {
+  const { host, reviews, model } = ports;
+  const { ref, pull, config } = at;
+  const key = { repositoryId: ref.repositoryId, pullRequest: pull.number };
+  const version = modelVersion(model.info);
+  const { files, patches } = await readPullFiles(host, ref, pull, signal);
+  const issues = await issuesOf(host, ref, pull);
+  const texts = [pull.title, pull.body, ...issues.flatMap(({ title, body }) => [title, body])];
+  const findings = await dismissResolved(ports, at, await reviews.findings(key));
+  const earlier = await reviews.reviewed(key);
+  const evidence = await gatherReviewEvidence(ports, ref, pull, issues);
+  const report = await reviewChange(
+    { syntax: ports.syntax, model: at.full ? model : cachedRewards(model, reviews, ref.installationId) },
+    {
+      statement: sanitizeIssueText(texts.join("\n\n")).text,
+      files,
+      ignored: (path) => config.review.ignore_paths.some((glob) => ports.matches(glob, path)),
+      calibration: await calibrations(reviews, ref, version, config.review.min_precision),
+      evidence: evidence.of,
+    },
+    signal,
+  );
+  const round = reviewRound(report, {
+    findings,
+    reviewed: new Set(
+      earlier
+        .filter((row) => row.modelVersion === version && row.head !== pull.headSha)
+        .map((row) => reviewedKey(row.function, row.bodyHash)),
+    ),
+    full: at.full,
+  });
+  if ((await host.pullRequest(ref, pull.number)).headSha !== pull.headSha) return null;
+  const posted = await postReview(ports, { ...at, round, patches, sketches: evidence.sketches, version });
+  return { ...posted, report: round.report };
+}
+
+async function calibrations(
+  reviews: ReviewStore,
+  ref: RepoRef,
+  version: string,
+  minPrecision: number,
+): Promise<(language: Language) => Calibration | null> {
+  const known = new Map<Language, Calibration>();
+  for (const language of VALIDATED_LANGUAGES) {
+    const stored = await reviews.calibration({ repositoryId: ref.repositoryId, language, modelVersion: version });
+    if (stored !== null) known.set(language, calibrationOf(stored, minPrecision));
+  }
+  return (language) => known.get(language) ?? null;
+}
+
+/** A thread that a person resolved is a finding that they declined (product.md section 2, pain 3). */
+async function dismissResolved(ports: ReviewPullPorts, at: Reviewing, findings: Finding[]): Promise<Finding[]> {
+  if (!findings.some((one) => one.threadId !== null && one.state === "posted")) return findings;
+  const threads = await ports.host.reviewThreads(at.ref, at.pull.number);
+  const resolved = new Set(threads.filter((thread) => thread.resolved).map((thread) => thread.id));
+  const changed: Finding[] = [];
+  for (const one of findings) {
+    if (one.state !== "posted" || one.threadId === null || !resolved.has(one.threadId)) {
+      changed.push(one);
+      continue;
+    }
+    const dismissed: Finding = { ...one, state: "dismissed", reason: "its thread was resolved" };
+    await ports.reviews.saveFinding(dismissed);
+    changed.push(dismissed);
+  }
+  return changed;
+}
+
+async function issuesOf(host: GitHost, ref: RepoRef, pull: PullRequestFacts) {
+  const issues: { number: number; title: string; body: string }[] = [];
+  for (const number of linkedIssues(pull.body).slice(0, MOST_ISSUES)) {
+    try {
+      const issue = await host.issue(ref, number);
+      if (!issue.isPullRequest) issues.push(issue);
+    } catch (error) {
+      // Whoever wrote the body may name what is not there.
+      if (!(error instanceof FunprmError && error.code === "GITHUB_GONE")) throw error;
+    }
+  }
+  return issues;
+}
+
+async function settingsOf(
+  ports: ReviewPullPorts,
+  ref: RepoRef,
+): Promise<{ config: RepoConfig; notes: string[] } | { config: null; problem: string }> {
+  const facts = await ports.host.repository(ref);
+  const base = await ports.host.branchSha(ref, facts.defaultBranch);
+  const bytes = base === null ? null : await ports.host.readFile(ref, ".github/funprm.yml", base);
+  try {
+    const { config, problems } = ports.parseConfig(bytes === null ? null : new TextDecoder().decode(bytes));
+    return { config, notes: problems.map(({ line, message }) => `.github/funprm.yml line ${line}: ${message}`) };
+  } catch (error) {
+    if (!(error instanceof FunprmError && error.kind === "user")) throw error;
+    return { config: null, problem: error.message };
+  }
+}
+
+/** A command needs write access, as every command does; GitHub shows buttons to nobody else. */
+async function mayAsk(host: GitHost, ref: RepoRef, payload: ReviewPullPayload): Promise<boolean> {
+  if (payload.command === null) return true;
+  const role = await host.role(ref, payload.command.by);
+  const may = role === "admin" || role === "write";
+  await answer(host, ref, payload, may ? "eyes" : "-1");
+  return may;
+}
+
+async function answer(host: GitHost, ref: RepoRef, { command }: ReviewPullPayload, content: "eyes" | "+1" | "-1") {
+  if (command !== null) await host.setReaction(ref, { kind: "comment", commentId: command.commentId }, content);
 }
 
 /** Whether an event of the pull request starts a review by itself. */
@@ -104,76 +258,30 @@ function wanted(pull: PullRequestFacts, config: RepoConfig, trigger: ReviewPullP
   return !pull.headRef.startsWith("funprm/") && !review.ignore_authors.includes(pull.author);
 }
 
-async function conclude(
-  host: GitHost,
-  ref: RepoRef,
-  pull: PullRequestFacts,
-  model: RewardModel,
-  check:
-    | (Pick<ReturnType<typeof reviewCheck>, "title" | "summary"> & {
-        conclusion: ReturnType<typeof reviewCheck>["conclusion"] | "cancelled";
-        text?: string | null;
-        annotations?: ReturnType<typeof reviewCheck>["annotations"];
-      })
-    | null,
-): Promise<void> {
-  await host.ensureCheckRun(ref, {
-    name: CHECK_NAME,
-    headSha: pull.headSha,
-    externalId: `review-${pull.number}-${model.info.version}`,
-    detailsUrl: null,
-    status: check === null ? "in_progress" : "completed",
-    conclusion: check?.conclusion ?? null,
-    output: check && {
-      title: check.title,
-      summary: check.summary,
-      text: check.text ?? null,
-      annotations: check.annotations ?? [],
-    },
-    actions: check === null ? [] : [RESCORE],
-  });
+type SaidCheck = Pick<ReviewCheck, "title" | "summary"> &
+  Partial<Pick<ReviewCheck, "text" | "annotations">> & { conclusion: ReviewCheck["conclusion"] | "cancelled" };
+
+/** The head's one check run: in progress, or what it says in the end. */
+function checkOf(host: GitHost, ref: RepoRef, pull: PullRequestFacts, model: RewardModel) {
+  return async (said: SaidCheck | null): Promise<void> => {
+    await host.ensureCheckRun(ref, {
+      name: CHECK_NAME,
+      headSha: pull.headSha,
+      externalId: `review-${pull.number}-${model.info.version}`,
+      detailsUrl: null,
+      status: said === null ? "in_progress" : "completed",
+      conclusion: said?.conclusion ?? null,
+      output: said && {
+        title: said.title,
+        summary: said.summary,
+        text: said.text ?? null,
+        annotations: said.annotations ?? [],
+      },
+      actions: said === null ? [] : [RESCORE, IGNORE_ALL],
+    });
+  };
 }
 
-/** Both sides of every changed file: the head from its blob, the base by turning GitHub's own patch back. */
-async function filesOf(
-  host: GitHost,
-  ref: RepoRef,
-  pull: PullRequestFacts,
-  signal: AbortSignal,
-): Promise<ReviewedFile[]> {
-  const files: ReviewedFile[] = [];
-  for (const file of await host.pullRequestFiles(ref, pull.number)) {
-    signal.throwIfAborted();
-    const same = { path: file.path, previousPath: file.previousPath };
-    if (reviewedLanguage(file.path) === null) {
-      files.push({ ...same, before: null, after: null, unreadable: null });
-      continue;
-    }
-    files.push({ ...same, ...(await sidesOf(host, ref, pull, file)) });
-  }
-  return files;
-}
-
-async function sidesOf(
-  host: GitHost,
-  ref: RepoRef,
-  pull: PullRequestFacts,
-  file: PullRequestFile,
-): Promise<Pick<ReviewedFile, "before" | "after" | "unreadable">> {
-  const unreadable = (why: string) => ({ before: null, after: null, unreadable: why });
-  const removed = file.status === "removed";
-  const head = removed ? null : await host.readFile(ref, file.path, pull.headSha);
-  if (!removed && head === null) return unreadable("symbolic link, submodule, or over GitHub's size");
-  if (file.patch === null) {
-    // A rename without a change has no patch; anything else without one is too large or binary.
-    if (file.status === "renamed" && file.additions + file.deletions === 0)
-      return { before: head, after: head, unreadable: null };
-    if (file.additions + file.deletions === 0) return { before: head, after: head, unreadable: null };
-    return unreadable("no diff from GitHub: too large or binary");
-  }
-  if (file.status === "added") return { before: null, after: head, unreadable: null };
-  const source = head === null ? null : decodeSource(head);
-  const before = reversePatch(source?.text ?? null, file.patch);
-  if (before === null) return unreadable("the diff does not fit the file");
-  return { before: Buffer.from(encodeSource(before, source?.encoding ?? "utf-8")), after: head, unreadable: null };
+function refOf({ installationId, repositoryId, owner, repo }: ReviewPullPayload): RepoRef {
+  return { installationId, repositoryId, owner, repo };
 }

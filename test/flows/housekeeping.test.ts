@@ -43,7 +43,7 @@ test("a finished run keeps its text for 180 days and its costs after that; young
   const young = await open(2);
   clock.at += 81 * DAY;
   const failing = { failedDeliveries: () => Promise.reject(new Error("no GitHub today")), redeliver: async () => {} };
-  const housekeeping = startHousekeeping({ host: failing, runs, clock, log: silent }, 180);
+  const housekeeping = startHousekeeping({ host: failing, stores: [runs], clock, log: silent }, 180);
   await new Promise((resolve) => setTimeout(resolve, 20));
   await housekeeping.stop();
   expect(await runs.run(old.id)).toMatchObject({ issue: null, costUsd: 0.5, state: "opened" });

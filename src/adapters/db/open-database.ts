@@ -1,14 +1,22 @@
 /** The stores on one database. */
 import { idSource } from "../../domain/ids.ts";
-import type { JobStore, LearningStore, ModelRegistry, RunStore } from "../../ports.ts";
+import type { JobStore, LearningStore, ModelRegistry, ReviewStore, RunStore } from "../../ports.ts";
 import { createJobStore } from "./job-store.ts";
 import { createLearningStore } from "./learning-store.ts";
 import { migrate } from "./migrate.ts";
 import { createModelRegistry } from "./model-registry.ts";
+import { createReviewStore } from "./review-store.ts";
 import { createRunStore } from "./run-store.ts";
 import { openSqlite } from "./sqlite.ts";
 
-export type Database = { jobs: JobStore; runs: RunStore; learning: LearningStore; models: ModelRegistry; close(): Promise<void> };
+export type Database = {
+  jobs: JobStore;
+  runs: RunStore;
+  learning: LearningStore;
+  reviews: ReviewStore;
+  models: ModelRegistry;
+  close(): Promise<void>;
+};
 
 /**
  * Opens, or creates, and migrates the SQLite file at `path` (`:memory:` for one that dies with the process).
@@ -33,6 +41,7 @@ export async function openDatabase(options: {
     jobs: createJobStore(sql, options.now, newId),
     runs: createRunStore(sql, options.now, newId),
     learning: createLearningStore(sql, options.now),
+    reviews: createReviewStore(sql, options.now),
     models: createModelRegistry(sql, options.now),
     close: () => sql.close(),
   };

@@ -60,6 +60,10 @@ export function issueCalls(client: GitHubClient): IssueCalls {
     },
 
     async setReaction(ref, target, content) {
+      if (target.kind === "review-comment") {
+        if (content !== null) await reactByNode(client, ref, target.nodeId, content);
+        return;
+      }
       const bot = await client.botLogin();
       const reactions = reactionCalls(client, ref, target);
       const own = (await reactions.list()).filter((reaction) => reaction.user?.login === bot);
@@ -150,7 +154,29 @@ async function setState(write: () => Promise<unknown>, holds: () => Promise<bool
   }
 }
 
-function reactionCalls(client: GitHubClient, ref: RepoRef, target: ReactionTarget) {
+const REACTIONS = {
+  eyes: "EYES",
+  rocket: "ROCKET",
+  "+1": "THUMBS_UP",
+  "-1": "THUMBS_DOWN",
+  confused: "CONFUSED",
+} as const;
+const ADD_REACTION = `mutation($subjectId: ID!, $content: ReactionContent!) {
+  addReaction(input: { subjectId: $subjectId, content: $content }) { reaction { content } }
+}`;
+
+/** The same reaction twice is one, so no look is needed. */
+async function reactByNode(client: GitHubClient, ref: RepoRef, subjectId: string, content: ReactionContent) {
+  await client.write<unknown>(ref, "react to a review comment", ({ headers, request }) =>
+    client.octokit.graphql(ADD_REACTION, { headers, request, subjectId, content: REACTIONS[content] }),
+  );
+}
+
+function reactionCalls(
+  client: GitHubClient,
+  ref: RepoRef,
+  target: Exclude<ReactionTarget, { kind: "review-comment" }>,
+) {
   const { octokit } = client;
   const { reactions } = octokit.rest;
   const { owner, repo } = ref;

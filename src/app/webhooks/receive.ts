@@ -2,8 +2,10 @@
  * From a verified webhook to a job, in one transaction with its delivery. No API call, no decision that needs one: the
  * flow reads GitHub's state when the job runs.
  */
-import { parseCommand } from "../../domain/command.ts";
+import { type Command, parseCommand } from "../../domain/command.ts";
 import {
+  type AnswerFindingPayload,
+  answerFindingJob,
   forgetJob,
   type IssuePlace,
   isTriggerLabel,
@@ -28,10 +30,16 @@ export type Webhook = {
     sender?: { login: string; type?: string };
     issue?: { number: number; pull_request?: unknown };
     label?: { name?: string };
-    pull_request?: { number: number; user?: { login: string; type?: string } | null };
+    pull_request?: { number: number; head?: { sha: string }; user?: { login: string; type?: string } | null };
     check_run?: { external_id?: string | null; pull_requests?: { number: number }[] };
     requested_action?: { identifier?: string };
-    comment?: { id: number; body?: string | null; user?: { login: string; type?: string } | null };
+    comment?: {
+      id: number;
+      node_id?: string;
+      body?: string | null;
+      user?: { login: string; type?: string } | null;
+      in_reply_to_id?: number;
+    };
   };
 };
 
@@ -51,7 +59,7 @@ export function jobOf({ name, payload }: Webhook): NewJob | null {
   const { installation, repository, sender, issue } = payload;
   if (name === "installation" && payload.action === "deleted" && installation)
     return forgetJob({ installationId: installation.id });
-  if (installation && repository && sender && (name === "pull_request" || name === "check_run"))
+  if (installation && repository && sender && REVIEW_EVENTS.has(name))
     return reviewOf(name, payload, {
       installationId: installation.id,
       repositoryId: repository.id,
@@ -89,8 +97,11 @@ export function jobOf({ name, payload }: Webhook): NewJob | null {
   }
 }
 
-/** Events of a pull request, and the buttons of our own check run. */
+const REVIEW_EVENTS: ReadonlySet<string> = new Set(["pull_request", "pull_request_review_comment", "check_run"]);
+
+/** Events of a pull request, commands in its threads, and the buttons of our own check run. */
 function reviewOf(name: string, payload: Webhook["payload"], place: Omit<IssuePlace, "issueNumber">): NewJob | null {
+  if (name === "pull_request_review_comment") return threadCommandJob(payload, place);
   if (name === "pull_request") {
     const number = payload.pull_request?.number;
     const trigger = payload.action === "synchronize" ? "synchronize" : "opened";
@@ -99,12 +110,52 @@ function reviewOf(name: string, payload: Webhook["payload"], place: Omit<IssuePl
       !["opened", "reopened", "ready_for_review", "synchronize"].includes(payload.action ?? "")
     )
       return null;
-    return reviewJob({ ...place, issueNumber: number, trigger, asked: false });
+    const head = payload.pull_request?.head?.sha ?? null;
+    return reviewJob({ ...place, issueNumber: number, trigger, asked: false, full: false, head, command: null });
   }
   const number = /^review-(\d+)-/.exec(payload.check_run?.external_id ?? "")?.[1];
+  if (number === undefined || payload.sender?.type === "Bot") return null;
+  const at = { ...place, issueNumber: Number(number) };
+  if (payload.requested_action?.identifier === "ignore-all")
+    return answerFindingJob({
+      ...at,
+      by: payload.sender!.login,
+      command: { verb: "ignore", text: "pr" },
+      from: { kind: "button" },
+    });
   const pressed = payload.action === "rerequested" || payload.requested_action?.identifier === "rescore";
-  if (number === undefined || !pressed || payload.sender?.type === "Bot") return null;
-  return reviewJob({ ...place, issueNumber: Number(number), trigger: "button", asked: true });
+  return pressed ? reviewJob({ ...at, ...BY_HAND, trigger: "button" }) : null;
+}
+
+const BY_HAND = { asked: true, full: false, head: null, command: null };
+const ANSWERS = ["ignore", "wrong", "right", "resolve", "pause", "resume"] as const;
+
+function isAnswer(command: Command): command is AnswerFindingPayload["command"] {
+  return (ANSWERS as readonly string[]).includes(command.verb);
+}
+
+/** A command in a reply to a review comment speaks of the function that the thread is about. */
+function threadCommandJob(
+  { action, comment, sender, pull_request: pull }: Webhook["payload"],
+  place: Omit<IssuePlace, "issueNumber">,
+): NewJob | null {
+  const body = comment?.body ?? "";
+  if (action !== "created" || !comment || !pull || comment.in_reply_to_id === undefined) return null;
+  if (sender!.type === "Bot" || comment.user?.type === "Bot" || looksMarked(body)) return null;
+  const command = parseCommand(body);
+  if (command === null || !isAnswer(command)) return null;
+  return answerFindingJob({
+    ...place,
+    issueNumber: pull.number,
+    by: sender!.login,
+    command,
+    from: {
+      kind: "thread",
+      commentId: comment.id,
+      nodeId: comment.node_id ?? "",
+      firstCommentId: comment.in_reply_to_id,
+    },
+  });
 }
 
 function commandJob(place: IssuePlace, { comment, issue, sender }: Webhook["payload"]): NewJob | null {
@@ -114,7 +165,16 @@ function commandJob(place: IssuePlace, { comment, issue, sender }: Webhook["payl
   if (command === null) return null;
   const by = sender!.login;
   const onPullRequest = issue!.pull_request !== undefined && issue!.pull_request !== null;
-  if (onPullRequest && command.verb === "review") return reviewJob({ ...place, trigger: "command", asked: true });
+  if (onPullRequest && command.verb === "review")
+    return reviewJob({
+      ...place,
+      ...BY_HAND,
+      trigger: "command",
+      full: command.full,
+      command: { by, commentId: comment.id },
+    });
+  if (onPullRequest && isAnswer(command))
+    return answerFindingJob({ ...place, by, command, from: { kind: "comment", commentId: comment.id } });
   if (!onPullRequest && (command.verb === "fix" || command.verb === "retry")) {
     return solveJob({
       ...place,

@@ -1,0 +1,266 @@
+/**
+ * What a review says on GitHub beside its check run: one review a head with inline comments, threads of what is fixed closed,
+ * and all of it remembered, so that nothing is said twice. Two content-creating calls at most: the check run and the review.
+ */
+import { FunprmError } from "../domain/errors.ts";
+import type { Finding, ReviewedPull, ReviewedRow } from "../domain/finding.ts";
+import { signMarker } from "../domain/marker.ts";
+import { functionId } from "../domain/outcome.ts";
+import { type FindingPrecision, findingPrecision, PRECISION_WINDOW } from "../domain/precision.ts";
+import { type InlineLimit, inlineLimit, type RepoConfig } from "../domain/repo-config.ts";
+import type { ReviewedFunction } from "../domain/review.ts";
+import { findingComment, findingMarker, percent, readFindingMarker, reviewBody } from "../domain/review-comment.ts";
+import { inlineComments } from "../domain/review-inline.ts";
+import type { ReviewRound } from "../domain/review-round.ts";
+import type { Clock, GitHost, PullRequestFacts, RepoRef, ReviewStore } from "../ports.ts";
+
+export type PostPorts = {
+  host: GitHost;
+  reviews: ReviewStore;
+  clock: Clock;
+  markerKey: string;
+  matches(glob: string, path: string): boolean;
+};
+
+export type Posting = {
+  ref: RepoRef;
+  pull: PullRequestFacts;
+  config: RepoConfig;
+  state: ReviewedPull;
+  full: boolean;
+  round: ReviewRound;
+  patches: ReadonlyMap<string, string | null>;
+  sketches: ReadonlyMap<string, string>;
+  /** `modelVersion` of the scorer. */
+  version: string;
+};
+
+type NewFinding = Omit<Finding, "createdAt" | "updatedAt">;
+type Said = { finding: NewFinding; now: ReviewedFunction };
+
+/** Findings that stand as comments, and what the check run should say about the posting, one line each. */
+export async function postReview(
+  ports: PostPorts,
+  at: Posting,
+): Promise<{ commented: ReadonlySet<ReviewedFunction>; notes: string[] }> {
+  const { reviews } = ports;
+  const { round, config } = at;
+  await reviews.saveReviewed(reviewedRows(ports, at));
+  const precision = precisionOf(
+    await reviews.findings({ repositoryId: at.ref.repositoryId }),
+    config.review.min_precision,
+  );
+  const notes = [...quietNotes(round), ...precisionNotes(precision, config.review.min_precision)];
+  const wanted = inlineComments(precision.muted || !hasRound(at) ? [] : round.fresh, at.patches, (path) =>
+    limitAt(ports, config, path),
+  );
+  const inline = new Set(wanted.map(({ one }) => one));
+  const fresh = round.fresh.map(
+    (now): Said => ({ finding: newFinding(at, now, precision.muted, inline.has(now)), now }),
+  );
+  for (const { finding } of fresh) await reviews.saveFinding(finding);
+  const standing = await stillThere(ports, at);
+  const said = [...standing, ...fresh];
+  const refused = await comment(ports, at, said);
+  if (refused !== null) notes.push(refused);
+  notes.push(...(await closeFixed(ports, at)));
+  if (round.fresh.length > 0 && !hasRound(at))
+    notes.push(
+      `This pull request has had its ${config.review.rounds} rounds of comments: new findings stand here only.`,
+    );
+  await reviews.savePull(at.state);
+  return { commented: new Set(said.flatMap(({ finding, now }) => (finding.commentId === null ? [] : [now]))), notes };
+}
+
+function reviewedRows(ports: PostPorts, at: Posting): ReviewedRow[] {
+  return at.round.report.functions.flatMap((one) =>
+    one.reward === null || one.attribution === null
+      ? []
+      : [
+          {
+            repositoryId: at.ref.repositoryId,
+            installationId: at.ref.installationId,
+            pullRequest: at.pull.number,
+            head: at.pull.headSha,
+            function: functionId(one.path, one.name),
+            bodyHash: one.bodyHash,
+            language: one.language,
+            modelVersion: at.version,
+            value: one.reward,
+            attribution: one.attribution,
+            baseAttribution: one.baseAttribution,
+            finding: one.finding,
+            sketch: at.sketches.get(one.bodyHash) ?? "",
+            reviewedAt: ports.clock.now().toISOString(),
+          },
+        ],
+  );
+}
+
+function newFinding(at: Posting, one: ReviewedFunction, muted: boolean, inline: boolean): NewFinding {
+  return {
+    repositoryId: at.ref.repositoryId,
+    installationId: at.ref.installationId,
+    pullRequest: at.pull.number,
+    path: one.path,
+    name: one.name,
+    bodyHash: one.bodyHash,
+    modelVersion: at.version,
+    state: muted ? "muted" : "posted",
+    head: at.pull.headSha,
+    attribution: one.attribution!,
+    estimate: one.calibration === "repository" ? (one.estimate?.probability ?? null) : null,
+    inline,
+    commentId: null,
+    threadId: null,
+    by: null,
+    reason: null,
+  };
+}
+
+/** Findings of earlier heads; one whose body came back is open again, and so is its thread. */
+async function stillThere({ host, reviews }: PostPorts, { round, ref, pull }: Posting): Promise<Said[]> {
+  const said: Said[] = [];
+  for (const { finding, now } of round.standing) {
+    const back: Finding = { ...finding, state: finding.state === "fixed" ? "posted" : finding.state };
+    if (back.state !== finding.state) {
+      if (finding.threadId !== null)
+        await orRefused(() => host.setThreadResolved(ref, pull.number, finding.threadId!, false));
+      await reviews.saveFinding(back);
+    }
+    said.push({ finding: back, now });
+  }
+  return said;
+}
+
+/** The head's one review. Comments of an attempt that died before it are among those that are due. */
+async function comment(ports: PostPorts, at: Posting, said: readonly Said[]): Promise<string | null> {
+  const { host, reviews, markerKey } = ports;
+  const { ref, pull, version } = at;
+  const place = { repositoryId: ref.repositoryId, number: pull.number };
+  const due = said.filter(
+    ({ finding }) => finding.inline && finding.commentId === null && finding.head === pull.headSha,
+  );
+  const anchored = inlineComments(
+    due.map(({ now }) => now),
+    at.patches,
+    () => ({ setting: "", most: due.length }),
+  );
+  if (anchored.length === 0) return null;
+  const scored = at.round.report.coverage.scored;
+  const marker = signMarker(markerKey, { kind: "review", fields: { head: pull.headSha, prm: version } }, place);
+  if (!at.state.rounds.includes(pull.headSha)) {
+    at.state.rounds = [...at.state.rounds, pull.headSha];
+    await reviews.savePull(at.state);
+  }
+  try {
+    await host.ensureReview(ref, pull.number, {
+      marker,
+      commitSha: pull.headSha,
+      body: reviewBody(marker, anchored.length, said.length - anchored.length),
+      comments: anchored.map(({ one, startLine, line }) => ({
+        path: one.path,
+        line,
+        startLine,
+        side: "RIGHT",
+        body: findingComment(
+          findingMarker(markerKey, { ...one, modelVersion: version }, one.calibrationVersion, place),
+          one,
+          scored,
+        ),
+      })),
+    });
+  } catch (error) {
+    if (!(error instanceof FunprmError && error.code === "GITHUB_REFUSED")) throw error;
+    return `Comments could not be posted (${error.message}): the findings stand here only.`;
+  }
+  await rememberThreads(ports, at, due);
+  return null;
+}
+
+async function rememberThreads({ host, reviews, markerKey }: PostPorts, at: Posting, due: readonly Said[]) {
+  const place = { repositoryId: at.ref.repositoryId, number: at.pull.number };
+  for (const thread of await host.reviewThreads(at.ref, at.pull.number)) {
+    const about = readFindingMarker(markerKey, thread.body, place);
+    const one = due.find(
+      ({ finding }) =>
+        about?.id === functionId(finding.path, finding.name) &&
+        about.bodyHash === finding.bodyHash &&
+        about.modelVersion === finding.modelVersion,
+    );
+    if (one === undefined) continue;
+    Object.assign(one.finding, { commentId: thread.commentId, threadId: thread.id });
+    await reviews.saveFinding(one.finding);
+  }
+}
+
+/** Rulings 23: where the app may not resolve, one reply says it. */
+async function closeFixed(ports: PostPorts, { round, ref, pull }: Posting): Promise<string[]> {
+  const { host, reviews, markerKey } = ports;
+  for (const finding of round.fixed) {
+    if (finding.threadId !== null && finding.commentId !== null) {
+      const refused = await orRefused(() => host.setThreadResolved(ref, pull.number, finding.threadId!, true));
+      if (refused) {
+        const marker = signMarker(
+          markerKey,
+          { kind: "fixed", fields: { comment: `${finding.commentId}`, head: pull.headSha } },
+          { repositoryId: ref.repositoryId, number: pull.number },
+        );
+        await orRefused(() =>
+          host.ensureReply(ref, pull.number, finding.commentId!, marker, `${marker}\nfixed in ${pull.headSha}`),
+        );
+      }
+    }
+    await reviews.saveFinding({ ...finding, state: "fixed" });
+  }
+  return round.fixed.length === 0
+    ? []
+    : [
+        `${round.fixed.length} earlier ${round.fixed.length === 1 ? "finding is" : "findings are"} gone from this head.`,
+      ];
+}
+
+async function orRefused(write: () => Promise<void>): Promise<boolean> {
+  try {
+    await write();
+    return false;
+  } catch (error) {
+    if (error instanceof FunprmError && (error.code === "GITHUB_REFUSED" || error.code === "GITHUB_GONE")) return true;
+    throw error;
+  }
+}
+
+function hasRound({ state, pull, config, full }: Posting): boolean {
+  return full || state.rounds.includes(pull.headSha) || state.rounds.length < config.review.rounds;
+}
+
+function limitAt(ports: PostPorts, config: RepoConfig, path: string): InlineLimit {
+  return inlineLimit(config, (glob) => ports.matches(glob, path));
+}
+
+/** What people said of findings in this repository. Silence is no verdict, and neither is a wish for silence. */
+function precisionOf(findings: readonly Finding[], minPrecision: number): FindingPrecision {
+  const judged = findings.filter((one) => one.state === "right" || one.state === "wrong");
+  return findingPrecision(
+    judged.map((one) => ({
+      id: JSON.stringify([one.pullRequest, one.path, one.name, one.bodyHash]),
+      at: Date.parse(one.updatedAt),
+      correct: one.state === "right",
+    })),
+    minPrecision,
+  );
+}
+
+function precisionNotes(precision: FindingPrecision, minPrecision: number): string[] {
+  if (!precision.muted) return [];
+  const [low, high] = precision.wilson;
+  return [
+    `Inline comments are muted: ${precision.correct} of the last ${precision.adjudicated} judged findings of this repository were right (95 % interval ${percent(low)} to ${percent(high)}, wanted ${percent(minPrecision)}). They come back when findings here prove right over the last ${PRECISION_WINDOW}: answer with /funprm right or /funprm wrong.`,
+  ];
+}
+
+function quietNotes({ silenced }: ReviewRound): string[] {
+  if (silenced.length === 0) return [];
+  const names = silenced.map((one) => one.name).join(", ");
+  return [`Silent until ${silenced.length === 1 ? "it changes" : "they change"}, as asked: ${names}.`];
+}

@@ -1,0 +1,51 @@
+/** Both sides of every changed file of a pull request: the head from its blob, the base by turning GitHub's own patch back. */
+import { reversePatch } from "../domain/reverse-patch.ts";
+import { type ReviewedFile, reviewedLanguage } from "../domain/review-scope.ts";
+import { decodeSource, encodeSource } from "../domain/segment.ts";
+import type { GitHost, PullRequestFacts, PullRequestFile, RepoRef } from "../ports.ts";
+
+/** `patches` by path, null where GitHub gives none. */
+export async function readPullFiles(
+  host: GitHost,
+  ref: RepoRef,
+  pull: PullRequestFacts,
+  signal: AbortSignal,
+): Promise<{ files: ReviewedFile[]; patches: Map<string, string | null> }> {
+  const files: ReviewedFile[] = [];
+  const patches = new Map<string, string | null>();
+  for (const file of await host.pullRequestFiles(ref, pull.number)) {
+    signal.throwIfAborted();
+    patches.set(file.path, file.patch);
+    const same = { path: file.path, previousPath: file.previousPath };
+    if (reviewedLanguage(file.path) === null) {
+      files.push({ ...same, before: null, after: null, unreadable: null });
+      continue;
+    }
+    files.push({ ...same, ...(await sidesOf(host, ref, pull, file)) });
+  }
+  return { files, patches };
+}
+
+async function sidesOf(
+  host: GitHost,
+  ref: RepoRef,
+  pull: PullRequestFacts,
+  file: PullRequestFile,
+): Promise<Pick<ReviewedFile, "before" | "after" | "unreadable">> {
+  const unreadable = (why: string) => ({ before: null, after: null, unreadable: why });
+  const removed = file.status === "removed";
+  const head = removed ? null : await host.readFile(ref, file.path, pull.headSha);
+  if (!removed && head === null) return unreadable("symbolic link, submodule, or over GitHub's size");
+  if (file.patch === null) {
+    // A rename without a change has no patch; anything else without one is too large or binary.
+    if (file.status === "renamed" && file.additions + file.deletions === 0)
+      return { before: head, after: head, unreadable: null };
+    if (file.additions + file.deletions === 0) return { before: head, after: head, unreadable: null };
+    return unreadable("no diff from GitHub: too large or binary");
+  }
+  if (file.status === "added") return { before: null, after: head, unreadable: null };
+  const source = head === null ? null : decodeSource(head);
+  const before = reversePatch(source?.text ?? null, file.patch);
+  if (before === null) return unreadable("the diff does not fit the file");
+  return { before: Buffer.from(encodeSource(before, source?.encoding ?? "utf-8")), after: head, unreadable: null };
+}
