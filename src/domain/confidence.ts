@@ -1,6 +1,26 @@
-/** How likely the chosen candidate is right, comparable between problems. */
+/** How likely the chosen candidate is right, comparable between problems, and below what chance none is chosen. */
 import type { CandidateSignals } from "./hybrid.ts";
 
-export function confidenceOf({ examples, agreement, consensus, reward }: CandidateSignals): number {
-  return (examples ? examples.passed / examples.total : 0) + (agreement ?? 0) + (consensus ?? 0) + (reward ?? 0);
+/** What people wrote and what came of it: tests of the repository and examples of the issue. */
+export type EvidenceLevel = "met" | "unmet" | "none";
+
+export function evidenceLevel({ tests, examples }: Pick<CandidateSignals, "tests" | "examples">): EvidenceLevel {
+  const asked = [tests, examples].filter((one) => one !== null && one.total > 0);
+  if (asked.length === 0) return "none";
+  return asked.every((one) => one!.passed === one!.total) ? "met" : "unmet";
+}
+
+/**
+ * Share of picks of the hybrid rule that are right, N = 8, by problem: `node bench/abstention.ts DATA RUNS`, meta groups
+ * (docs/adr/0012-abstention.md). Inside a level neither reward nor consensus nor agreement tells right picks from wrong ones
+ * on groups that were not fitted, so none of them is in it; and nothing of it depends on a model.
+ */
+export const CONFIDENCE: Record<EvidenceLevel, number> = { met: 0.91, none: 0.57, unmet: 0.0 };
+
+/** From the risk–coverage curve of the meta groups: the last picks that are right more often than wrong are opened. */
+export const ABSTAIN_BELOW = 0.5;
+
+/** Chance in [0,1]. */
+export function confidenceOf(signals: Pick<CandidateSignals, "tests" | "examples">): number {
+  return CONFIDENCE[evidenceLevel(signals)];
 }

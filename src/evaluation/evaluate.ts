@@ -9,6 +9,7 @@ import {
   type LabelledScore,
   reliability,
 } from "../domain/calibration.ts";
+import { ABSTAIN_BELOW } from "../domain/confidence.ts";
 import { fold } from "../domain/dataset.ts";
 import { readabilityOfPicks } from "./chosen-readability.ts";
 import { granularityTable } from "./granularity-table.ts";
@@ -98,6 +99,7 @@ export function setReport(input: SetInput, judged: readonly Judged[], settings: 
       hybrid: riskCoverage(judged, "hybrid", reportN),
       "prm-mean": riskCoverage(judged, "prm-mean", reportN),
     },
+    abstention: abstentionOf(judged, reportN),
     rewardHistogram: histogram(judged),
     heat: heatRows(judged),
     readability: { hybrid: picksOf("hybrid"), "prm-mean": picksOf("prm-mean") },
@@ -285,15 +287,17 @@ function calibrationOf(judged: readonly Judged[]): SetReport["calibration"] {
   };
 }
 
-/** Of the most confident picks first: how many are right. One seeded draw of each pool. */
+/** Of the most confident picks first: how many are right. One seeded draw of each pool; equally sure picks come together. */
 function riskCoverage(judged: readonly Judged[], name: string, n: number): RiskCoveragePoint[] {
   const picks = judged
     .flatMap(({ outcomes }) => outcomes.get(name)?.get(n)?.once ?? [])
     .sort((a, b) => b.confidence - a.confidence);
   const points: RiskCoveragePoint[] = [];
+  let count = 0;
   for (let step = 1; step <= 20; step++) {
-    const count = Math.round((picks.length * step) / 20);
-    if (count === 0) continue;
+    if (Math.round((picks.length * step) / 20) <= count) continue;
+    count = Math.round((picks.length * step) / 20);
+    while (count < picks.length && picks[count]!.confidence === picks[count - 1]!.confidence) count += 1;
     const kept = picks.slice(0, count);
     points.push({
       coverage: count / picks.length,
@@ -302,6 +306,21 @@ function riskCoverage(judged: readonly Judged[], name: string, n: number): RiskC
     });
   }
   return points;
+}
+
+/** What the threshold that solves use does here to the hybrid rule's picks. */
+function abstentionOf(judged: readonly Judged[], n: number): SetReport["abstention"] {
+  const picks = judged.flatMap(({ outcomes }) => outcomes.get("hybrid")?.get(n)?.once ?? []);
+  if (picks.length === 0) return null;
+  const share = (of: (one: (typeof picks)[number]) => boolean) => picks.filter(of).length / picks.length;
+  const opened = ({ confidence }: (typeof picks)[number]) => confidence >= ABSTAIN_BELOW;
+  return {
+    threshold: ABSTAIN_BELOW,
+    right: share((one) => opened(one) && one.pass),
+    wrong: share((one) => opened(one) && !one.pass),
+    abstainedRight: share((one) => !opened(one) && one.pass),
+    abstainedWrong: share((one) => !opened(one) && !one.pass),
+  };
 }
 
 function histogram(judged: readonly Judged[]): SetReport["rewardHistogram"] {

@@ -8,7 +8,7 @@ import { applyMutation, drawMutations, mutationsOf } from "../domain/mutate.ts";
 import { renderSteps } from "../domain/render.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
 
-/** `kind`: `last-element` for the family, else the kind of `domain/mutate.ts`. `text` as the reward model reads it. */
+/** `kind`: `one-short` for the family, else the kind of `domain/mutate.ts`. `text` as the reward model reads it. */
 export type WrongVersion = { kind: string; text: string; source: string };
 
 export type KnownFunction = {
@@ -24,8 +24,8 @@ export type KnownFunction = {
   others: WrongVersion[];
 };
 
-/** The injected family: a loop leaves out the last element. */
-export const FAMILY = "last-element";
+/** The injected family: a length or a range is one too short. */
+export const FAMILY = "one-short";
 const FEWEST_LINES = 4;
 const MOST_LINES = 40;
 const MOST_OTHERS = 6;
@@ -64,7 +64,7 @@ function knownFunction(path: string, name: string, source: string, outlineOf: Ou
   const others = drawMutations(mutationsOf(source, definition), MOST_OTHERS, source).flatMap((mutation) =>
     wrong(mutation.kind, applyMutation(source, mutation)),
   );
-  const family = lastElementLeftOut(source).flatMap((mutated) => wrong(FAMILY, mutated));
+  const family = oneShort(source).flatMap((mutated) => wrong(FAMILY, mutated));
   if (others.length < 2) return null;
   const docstring = /^\s*(?:r|u)?(?:"""|''')\s*(\S[^\n"']*)/m.exec(source)?.[1];
   return {
@@ -86,23 +86,27 @@ function rendered(source: string, outlineOf: OutlineOf): { definition: Definitio
   return { definition, text };
 }
 
-/** Every version in which one loop or comprehension ends one element early, in the order of the text. */
-export function lastElementLeftOut(source: string): string[] {
+/** Every version in which one length or one range is taken one too short, in the order of the text. */
+export function oneShort(source: string): string[] {
   const versions: string[] = [];
-  // `for x in NAME:` and `… for x in NAME]`: the value is walked without its last element.
-  for (const match of source.matchAll(/(\bfor [\w, ()]+ in )([A-Za-z_][\w.]*)(?=:\s*\n|[\])])/g))
-    versions.push(replaced(source, match.index + match[1]!.length, match[2]!, `${match[2]}[:-1]`));
-  for (const match of source.matchAll(/\brange\(/g)) {
+  for (const match of source.matchAll(/\b(len|range)\(/g)) {
     const open = match.index + match[0].length;
     const close = closing(source, open);
-    if (close === null) continue;
+    // A definition of that name, or one that is short already.
+    if (close === null || /^ *- *1\b/.test(source.slice(close + 1)) || /def $/.test(source.slice(0, match.index)))
+      continue;
+    if (match[1] === "len") {
+      versions.push(replaced(source, close + 1, "", " - 1"));
+      continue;
+    }
     const parts = topLevel(source.slice(open, close));
-    if (parts.length === 0 || parts.length > 2) continue;
-    const stop = parts.at(-1)!;
+    const stop = parts.at(-1);
+    // Three arguments end with a step.
+    if (stop === undefined || parts.length > 2) continue;
     const earlier = / \+ 1$/.test(stop) ? stop.replace(/ \+ 1$/, "") : `${stop} - 1`;
-    versions.push(replaced(source, close - stop.length, stop, earlier));
+    versions.push(replaced(source, source.lastIndexOf(stop, close - 1), stop, earlier));
   }
-  return versions;
+  return [...new Set(versions)];
 }
 
 function replaced(source: string, at: number, old: string, by: string): string {

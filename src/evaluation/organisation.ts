@@ -222,7 +222,7 @@ export function simulateOrganisation(
         hash: hashOf(text),
         language: "python",
         prompt: renderPrompt(`${title}\n\n${known.purpose}`),
-        completion: text,
+        completions: [text],
         renderVersion: RENDER_VERSION,
       }),
     );

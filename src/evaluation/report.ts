@@ -88,6 +88,14 @@ export type SetReport = {
     labels: number;
   } | null;
   riskCoverage: Record<"hybrid" | "prm-mean", RiskCoveragePoint[]>;
+  /** Shares of the hybrid rule's picks that the threshold of solves lets through or holds back; they add up to 1. */
+  abstention: {
+    threshold: number;
+    right: number;
+    wrong: number;
+    abstainedRight: number;
+    abstainedWrong: number;
+  } | null;
   /** Ten bins of the mean reward, counts of passing and failing candidates. */
   rewardHistogram: { passing: number[]; failing: number[] } | null;
   /** Passing and failing programs of several functions, side by side. */

@@ -48,7 +48,7 @@ export type EvaluateOptions = EvaluateSettings & {
   onProgress(at: { set: string; problems: number; candidates: number }): void;
 };
 
-type Loaded = SetInput & { verdicts: Map<string, boolean> };
+export type LoadedSet = SetInput & { verdicts: Map<string, boolean> };
 
 export async function evaluateSets(
   sets: readonly { name: string; problems: AsyncIterable<CandidateSetProblem> }[],
@@ -56,8 +56,8 @@ export async function evaluateSets(
   options: EvaluateOptions,
   signal?: AbortSignal,
 ): Promise<EvaluationReport> {
-  const loaded: Loaded[] = [];
-  for (const set of sets) loaded.push(await load(set, ports, options, signal));
+  const loaded: LoadedSet[] = [];
+  for (const set of sets) loaded.push(await loadSet(set, ports, options, signal));
   const verdicts = new Map(loaded.flatMap((one) => [...one.verdicts]));
   const reports: SetReport[] = [];
   const all: Judged[] = [];
@@ -66,7 +66,7 @@ export async function evaluateSets(
     reports.push(setReport(one, judged, options));
     all.push(...judged);
   }
-  const sum = (of: (one: Loaded) => number) => loaded.reduce((total, one) => total + of(one), 0);
+  const sum = (of: (one: LoadedSet) => number) => loaded.reduce((total, one) => total + of(one), 0);
   const steps = loaded.flatMap((one) => one.steps ?? []);
   const pooled: SetInput = {
     set: "pooled",
@@ -100,13 +100,14 @@ export async function evaluateSets(
   };
 }
 
-async function load(
+/** Scores and runs the candidates of one set: its pools, and apart from them the private verdicts. */
+export async function loadSet(
   set: { name: string; problems: AsyncIterable<CandidateSetProblem> },
   ports: EvaluatePorts,
   options: EvaluateOptions,
-  signal: AbortSignal | undefined,
-): Promise<Loaded> {
-  const loaded: Loaded = {
+  signal?: AbortSignal,
+): Promise<LoadedSet> {
+  const loaded: LoadedSet = {
     set: set.name,
     pools: [],
     steps: null,
