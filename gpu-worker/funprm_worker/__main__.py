@@ -56,7 +56,7 @@ def main() -> None:
     server.add_argument("--token-file", type=Path, required=True)
     server.add_argument("--threads", type=int, default=1)
     ablation = commands.add_parser("ablate", help="compare forms of the label correction where the truth is known")
-    ablation.add_argument("name", help="forms, sizes or anchor")
+    ablation.add_argument("name", help="forms, sizes, anchor or fd-alpha")
     ablation.add_argument("--out", type=Path, required=True)
     ablation.add_argument("--seeds", type=int, default=5)
     ablation.add_argument("--steps", type=int, default=20_000)

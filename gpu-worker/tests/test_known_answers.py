@@ -224,9 +224,10 @@ def test_an_ablation_is_one_command_with_intervals(tmp_path: Path) -> None:
     ablate("sizes", tmp_path, 2, 20, lambda _: None)
     figures = json.loads((tmp_path / "correction-sizes.json").read_text())["worlds"]["d20 meta200 flip"]
     assert set(figures) >= {"none", "per step", "pass-count buckets", "10% learnable"}
-    assert figures["none"]["aucAgainstNone"] == {"value": 0.0, "half": 0.0}
+    assert figures["none"]["againstBase"] == {"value": 0.0, "half": 0.0}
+    assert "<polyline" in (tmp_path / "correction-sizes-1.svg").read_text()
     assert "Best-of-8" in (tmp_path / "correction-sizes.md").read_text()
-    with pytest.raises(WorkerError, match="the ablations are forms, sizes, anchor"):
+    with pytest.raises(WorkerError, match="the ablations are forms, sizes, anchor, fd-alpha"):
         ablate("magic", tmp_path, 2, 20, lambda _: None)
 
 
