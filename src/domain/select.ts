@@ -1,7 +1,9 @@
 /**
  * Best of N: which candidate becomes the pull request, or why none does (method.md section 8, issue A item 7).
- * Raw rewards order candidates; while uncalibrated they never refuse one: abstention rests on evidence only.
+ * Raw rewards order candidates; while uncalibrated they never refuse one: abstention rests on evidence only. Below the chance
+ * of confidence.ts, which was measured on other problems, none is chosen.
  */
+import { ABSTAIN_BELOW, confidenceOf } from "./confidence.ts";
 import { consensus } from "./consensus.ts";
 import type { WrittenEvidence } from "./evidence.ts";
 import { hybridScore } from "./hybrid.ts";
@@ -172,6 +174,18 @@ export function select(contenders: readonly Contender[], options: SelectOptions)
       "check that the examples say what you want, not what happens today",
       "name the function or file that is wrong, or paste the traceback",
     ]);
+  const leader = whole.find((one) => one.index === ranking[0]!.index)!;
+  if (options.demanded && ranking[0]!.fixed === 0 && confidenceOf({ ...leader, tests: null }) < ABSTAIN_BELOW) {
+    const { passed, total } = leader.examples!;
+    return abstain(
+      ranking,
+      `the best candidate gives ${passed} of the ${total} results that the issue's examples ask for`,
+      [
+        "check that the examples say what you want, and that none of them says what happens today",
+        "name the function or file that is wrong, or paste the traceback",
+      ],
+    );
+  }
   if (!fixes && options.sampled > 1 && !twoAgree(whole)) {
     return abstain(
       ranking,
@@ -182,14 +196,13 @@ export function select(contenders: readonly Contender[], options: SelectOptions)
       ],
     );
   }
-  const best = whole.find((one) => one.index === ranking[0]!.index)!;
-  if (!fixes && options.named && !best.touches.some((touch) => isNamed(touch, options.named!))) {
+  if (!fixes && options.named && !leader.touches.some((touch) => isNamed(touch, options.named!))) {
     return abstain(ranking, "the best candidate touches nothing that the issue names", [
       "say in which function or file you expect the change",
     ]);
   }
   return {
-    selected: best.index,
+    selected: leader.index,
     ranking,
     rule: options.rule,
     reason: reasonFor(ranking, whole, options.rule),

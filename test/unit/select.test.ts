@@ -125,6 +125,16 @@ describe("select", () => {
     expect(select([contender(0, { ...some(0), ...fixed })], { ...options, demanded: true }).selected).toBe(0);
   });
 
+  it("abstains when the best gives some of what the examples demand, which was never right where it was measured", () => {
+    const partly = [1, 1].map((passed, index) => contender(index, { examples: { passed, total: 2 } }));
+    expect(select(partly, { ...options, demanded: true }).abstention?.reason).toContain("1 of the 2 results");
+    expect(select(partly, options).selected).not.toBeNull();
+    const whole = contender(2, { examples: { passed: 2, total: 2 } });
+    expect(select([...partly, whole], { ...options, demanded: true }).selected).toBe(2);
+    const fixed = { tests: { broke: [], fixed: ["t"] } };
+    expect(select([{ ...partly[0]!, ...fixed }], { ...options, demanded: true }).selected).toBe(0);
+  });
+
   it("gives a program of one function no advantage for having fewer steps to lose", () => {
     const chain = contender(0, { score: 0.2, text: "a b c d e" });
     const single = contender(1, { score: 0.9, steps: 1, text: "q w e r t y" });
