@@ -36,6 +36,8 @@ const MEANINGS: Record<keyof typeof ERRORS, string> = {
   REVIEW_FAILED:
     "`review --fail-under`: a function is under the limit. The report is complete; the exit code is what asks for attention.",
   TRAINING_FAILED: "the trainer of gpu-worker is not there, or ended with an error; checkpoints are kept",
+  MANIFEST_REFUSED: "a recorded run was changed after it was sealed, or the wrong key signed it",
+  REPLAY_DIFFERS: "a run did not come out again as it was recorded; the report says what differs",
   INTERRUPTED: "the work was stopped, or did not keep its promise",
 };
 

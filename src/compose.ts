@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import picomatch from "picomatch";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import packageManifest from "../package.json" with { type: "json" };
 import { openDatabase } from "./adapters/db/open-database.ts";
 import { createFiles } from "./adapters/files/files.ts";
 import { createGitHubClient } from "./adapters/github/client.ts";
@@ -26,6 +27,7 @@ import { parseRepoConfig } from "./config/repo-config.ts";
 import { type Budget, createBudget } from "./domain/budget.ts";
 import { FunprmError } from "./domain/errors.ts";
 import { signLink } from "./domain/link.ts";
+import { sealManifest, signingKey } from "./domain/run-manifest.ts";
 import { startFakeGitHub } from "./fake-github/start.ts";
 import type { LlmJudge } from "./flows/choose-judges.ts";
 import { createScorerChoice } from "./flows/choose-scorer.ts";
@@ -131,6 +133,26 @@ function jsonSetting<T>(name: string, read: () => T): T {
   } catch (error) {
     throw new FunprmError("BAD_CONFIG", `${name}: ${error instanceof Error ? error.message.split("\n")[0] : error}`);
   }
+}
+
+/** PEM of the key that signs manifests; null when none is configured. `BAD_CONFIG` when it is not one. */
+export function signingKeyOf(env: Environment): string | null {
+  const path = env.SIGNING_KEY_PATH;
+  if (path === undefined) return null;
+  let pem: string;
+  try {
+    pem = readFileSync(path, "utf8");
+  } catch {
+    throw new FunprmError("BAD_CONFIG", `SIGNING_KEY_PATH: ${path} cannot be read; give the .pem file of the key`);
+  }
+  signingKey(pem);
+  return pem;
+}
+
+/** Seals manifests of this version of the program. */
+export function sealerOf(env: Environment): SolveIssuePorts["seal"] {
+  const key = signingKeyOf(env);
+  return (manifest) => sealManifest({ ...manifest, funprm: packageManifest.version }, key);
 }
 
 /** Folders of the operator's test environments, by the name that a repository gives. */
@@ -240,12 +262,15 @@ async function start(
     llmJudge: options.llmJudge,
     environment: environments(env),
     matches: matchesGlob,
+    seal: sealerOf(env),
     markerKey: derive(identity.webhookSecret, "markers"),
     link,
   };
   const app = await startApp({
     jobs,
     runs,
+    reviews,
+    learning,
     clock: systemClock,
     log,
     solve,
@@ -269,8 +294,6 @@ export async function openJobs() {
   const env = readEnvironment();
   return await openDatabase({
     path: env.DATABASE_PATH,
-    reviews,
-    learning,
     now: () => systemClock.now(),
     random: (bytes) => randomBytes(bytes),
   });

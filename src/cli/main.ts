@@ -23,7 +23,9 @@ import {
   openLlmJudge,
   openReplay,
   openWorker,
+  sealerOf,
   serve,
+  signingKeyOf,
 } from "../compose.ts";
 import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { parseRepoConfig } from "../config/repo-config.ts";
@@ -40,6 +42,7 @@ import { addJobsCommand } from "./commands/jobs.ts";
 import { addJudgeCommand } from "./commands/judge.ts";
 import { addLinkCommand } from "./commands/link.ts";
 import { addPipelineCommands, type PipelineDependencies } from "./commands/pipeline.ts";
+import { addReplayCommand } from "./commands/replay.ts";
 import { addReviewCommand } from "./commands/review.ts";
 import { addRunsCommand } from "./commands/runs.ts";
 import { addScoreCommand } from "./commands/score.ts";
@@ -132,8 +135,19 @@ export async function main(args: string[]): Promise<number> {
     },
     llmJudge: (settings) => openLlmJudge(readEnvironment(), settings),
     environment: (name) => environments(readEnvironment())(name),
+    seal: (manifest) => sealerOf(readEnvironment())(manifest),
+    now: () => systemClock.now(),
     parseConfig: parseRepoConfig,
     matches: matchesGlob,
+  });
+  addReplayCommand(program, context, {
+    files: createFiles,
+    checkout: (path, ref) => createWorkspace().checkout({ kind: "local", path, ref }),
+    syntax: () => createSyntax(),
+    rewardModel: (folder) => openRewardModel(folder ?? readEnvironment().MODEL_DIR ?? EMBEDDED_MODEL),
+    worker: (url) => openWorker(url, readEnvironment()),
+    matches: matchesGlob,
+    signingKey: () => signingKeyOf(readEnvironment()),
   });
   addDemoCommand(program, context, { run: runDemo, stories: STORIES });
   addJobsCommand(program, context, { jobs: openJobs });

@@ -67,6 +67,13 @@ export const environmentSchema = z.object({
     .url()
     .optional()
     .describe("Public address of this app, for links to run pages; unset = no link is posted."),
+  SIGNING_KEY_PATH: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "File with an ed25519 private key in PEM that signs the manifest of every run; unset = manifests are not signed, and say so.",
+    ),
   OPERATOR_TOKEN: z.string().min(16).optional().describe("Opens every run page; at least 16 characters."),
   SANDBOX_WEAKEST_TIER: z.coerce
     .number()

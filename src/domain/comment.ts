@@ -8,6 +8,7 @@ import { lineDiff } from "./line-diff.ts";
 import { code, details, fenced, plain, type Section, table, withinLimit } from "./markdown.ts";
 import type { ParsedRepoConfig } from "./repo-config.ts";
 import type { Run } from "./run.ts";
+import { keyId } from "./run-manifest.ts";
 import type { Ranked } from "./select.ts";
 
 /** One function that the chosen candidate changes or adds, as it stands in the pull request. */
@@ -489,8 +490,22 @@ function reproduce(report: RunReport): string {
     `prompt sha256 ${run.promptSha256 ?? ""}`,
     `reward model ${run.model?.name ?? ""} ${run.model?.version ?? ""} sha256 ${run.model?.sha256 ?? ""} render ${run.model?.renderVersion ?? ""}`,
     "calibrator none (uncalibrated)",
+    ...manifestLines(run),
   ];
   return details("Reproduce", fenced(lines.join("\n")));
+}
+
+/** The seal, and the command that replays the file that the operator's run page gives out. */
+function manifestLines({ manifest }: Run): string[] {
+  // Runs of before 0.4 have no such field.
+  if (!manifest) return [];
+  const { sha256, signature } = manifest.seal;
+  const signed = signature === null ? "not signed" : `signed by key ${keyId(signature.publicKey)}`;
+  return [
+    `manifest sha256 ${sha256} (${signed})`,
+    ...(manifest.manifest.tree === null ? [] : [`tree ${manifest.manifest.tree}`]),
+    "replay: funprm replay run.json --repo DIR",
+  ];
 }
 
 export function costLine(report: RunReport): string {

@@ -30,6 +30,8 @@ export const ERRORS = {
   SANDBOX_UNAVAILABLE: "user",
   REVIEW_FAILED: "permanent",
   TRAINING_FAILED: "permanent",
+  MANIFEST_REFUSED: "user",
+  REPLAY_DIFFERS: "permanent",
   INTERRUPTED: "permanent",
 } as const satisfies Record<string, ErrorKind>;
 

@@ -85,6 +85,20 @@ export type KnockoutReport = {
   order: number[];
 };
 
+/** What running the repository's tests said of one candidate against base. */
+export type TestEvidence = { broke: string[]; fixed: string[] };
+
+/** What ran on one survivor; null where nothing of the kind did. */
+export type SurvivorEvidence = {
+  tests: TestEvidence | null;
+  /** Examples of the issue that fail on base. */
+  examples: { passed: number; total: number } | null;
+  /** Whether it passes each kept test that the model wrote. */
+  written: boolean[] | null;
+  /** Candidates that it left behind in the knockout. */
+  knockout: number | null;
+};
+
 export type WrittenEvidence = {
   /** Whether it passes each test. */
   passes: boolean[];

@@ -5,7 +5,7 @@
  */
 import { ABSTAIN_BELOW, confidenceOf } from "./confidence.ts";
 import { consensus } from "./consensus.ts";
-import type { WrittenEvidence } from "./evidence.ts";
+import type { TestEvidence, WrittenEvidence } from "./evidence.ts";
 import { hybridScore } from "./hybrid.ts";
 
 /**
@@ -14,9 +14,6 @@ import { hybridScore } from "./hybrid.ts";
  */
 export const SELECT_RULES = ["hybrid", "consensus", "prm-mean", "knockout"] as const;
 export type SelectRule = (typeof SELECT_RULES)[number];
-
-/** What running the repository's tests said of one candidate against base. */
-export type TestEvidence = { broke: string[]; fixed: string[] };
 
 /** One surviving candidate. Nothing here may come from a private verdict. */
 export type Contender = {

@@ -1,18 +1,7 @@
 /** Scored answers and what ran on them → the chosen one, or why none was chosen. Pure: a replay decides the same again. */
-import { writtenEvidence } from "../domain/evidence.ts";
-import { type Contender, type Selection, type SelectOptions, select, type TestEvidence } from "../domain/select.ts";
+import { type SurvivorEvidence, writtenEvidence } from "../domain/evidence.ts";
+import { type Contender, type Selection, type SelectOptions, select } from "../domain/select.ts";
 import type { ScoredAnswers } from "./score-answers.ts";
-
-/** What ran on one survivor; null where nothing of the kind did. */
-export type SurvivorEvidence = {
-  tests: TestEvidence | null;
-  /** Examples of the issue that fail on base. */
-  examples: { passed: number; total: number } | null;
-  /** Whether it passes each kept test that the model wrote. */
-  written: boolean[] | null;
-  /** Candidates that it left behind in the knockout. */
-  knockout: number | null;
-};
 
 export type Choice = { selection: Selection; contenders: Contender[] };
 

@@ -7,6 +7,7 @@ import { type SolveIssuePayload, STATE_LABELS } from "../domain/job-payloads.ts"
 import { signMarker } from "../domain/marker.ts";
 import { DEFAULT_REPO_CONFIG, type ParsedRepoConfig } from "../domain/repo-config.ts";
 import { type Job, type Run, type RunState, TERMINAL_RUN_STATES } from "../domain/run.ts";
+import type { RunManifest, SealedManifest } from "../domain/run-manifest.ts";
 import type { Ranked } from "../domain/select.ts";
 import type {
   Checkout,
@@ -26,6 +27,7 @@ import { chooseJudges, type LlmJudge } from "./choose-judges.ts";
 import { effect } from "./effect.ts";
 import { Interruption } from "./jobs.ts";
 import { publishCandidate, pullRequestTitle } from "./publish-candidate.ts";
+import { manifestOf } from "./record-run.ts";
 import { type SolveSettings, solveProblem } from "./solve-problem.ts";
 
 export type SolveIssuePorts = {
@@ -48,6 +50,8 @@ export type SolveIssuePorts = {
   /** Folder of an operator-defined environment with the repository's dependencies. */
   environment(name: string): string;
   matches(glob: string, path: string): boolean;
+  /** Seals with the operator's key where there is one. */
+  seal(manifest: Omit<RunManifest, "funprm">): SealedManifest;
   markerKey: string;
   /** Address of the run page; null without a public address (rulings 25). */
   link(runId: string): string | null;
@@ -290,16 +294,18 @@ class Attempt {
       missing: this.#ports.scorerNote && model === this.#ports.model ? [this.#ports.scorerNote, ...missing] : missing,
     });
     const issue = this.#run.issue!;
+    const problem = {
+      key: `${this.#ref.owner}/${this.#ref.repo}#${this.#run.issueNumber}`,
+      title: issue.title,
+      body: issue.body,
+      seed: this.#run.seed,
+    };
+    const solving = { ...this.#solveSettings(), scorer: judges.scorer };
     const solution = await solveProblem(
-      {
-        key: `${this.#ref.owner}/${this.#ref.repo}#${this.#run.issueNumber}`,
-        title: issue.title,
-        body: issue.body,
-        seed: this.#run.seed,
-      },
+      problem,
       checkout,
       { syntax, generator, model, judge, pairs },
-      { ...this.#solveSettings(), scorer: judges.scorer },
+      solving,
       {
         stored: [...this.#candidates.values()],
         reproduction: this.#run.reproduction ?? null,
@@ -329,6 +335,19 @@ class Attempt {
       },
       this.#signal,
     );
+    const { id, owner, repo, issueNumber, generation } = this.#run;
+    const manifest = manifestOf(
+      {
+        at: this.#ports.clock.now().toISOString(),
+        run: { id, repository: `${owner}/${repo}`, issue: issueNumber, generation },
+        problem,
+        base: checkout.sha,
+        settings: solving,
+        generator,
+        scorer: model.info,
+      },
+      solution,
+    );
     this.#ranking = solution.selection.ranking;
     this.#touched = solution.touched;
     await this.#save({
@@ -339,6 +358,7 @@ class Attempt {
       selected: solution.selection.selected,
       selectionReason: solution.selection.reason,
       rule: solution.selection.rule,
+      manifest: this.#ports.seal(manifest),
     });
     this.#signal.throwIfAborted();
     if (solution.selection.abstention) {

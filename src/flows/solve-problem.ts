@@ -12,6 +12,7 @@ import {
   NO_EXAMPLES,
   NOT_RUN,
   type ReproductionReport,
+  type SurvivorEvidence,
   separatingTest,
   type TestsReport,
   writtenPasses,
@@ -23,7 +24,7 @@ import { compareTests, summarizeTests } from "../domain/repository-tests.ts";
 import { screenAddedTest } from "../domain/screen.ts";
 import type { Contender, Selection, SelectOptions, SelectRule } from "../domain/select.ts";
 import type { Checkout, Judge, PairJudge } from "../ports.ts";
-import { chooseCandidate, type SurvivorEvidence } from "./choose-candidate.ts";
+import { chooseCandidate } from "./choose-candidate.ts";
 import { holdKnockout, KNOCKOUT_SIZE } from "./hold-knockout.ts";
 import { findTestHome, runReproduction, writeReproduction } from "./reproduce-issue.ts";
 import { runIssueExamples } from "./run-issue-examples.ts";

@@ -119,6 +119,7 @@ const run = (change: Partial<Run> = {}): Run => ({
   knockout: null,
   judged: null,
   missing: [],
+  manifest: null,
   createdAt: "",
   updatedAt: "",
   finishedAt: null,

@@ -193,6 +193,7 @@ export function createRunStore(sql: Sql, now: () => Date, newId: () => string): 
             examples: null,
             reproduction: null,
             knockout: null,
+            manifest: null,
           };
           await inside.query("UPDATE runs SET record = $2, expired_at = $3 WHERE id = $1", [
             run.id,
@@ -252,6 +253,7 @@ function newRun(id: string, start: Parameters<RunStore["openRun"]>[0], generatio
     knockout: null,
     judged: null,
     missing: [],
+    manifest: null,
     createdAt: at,
     updatedAt: at,
     finishedAt: null,

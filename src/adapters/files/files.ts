@@ -12,6 +12,7 @@ import type { Files, WrittenFile } from "../../ports.ts";
 import { bigCodeBenchSchema, liveCodeBenchSchema } from "../../wire/benchmark-results.ts";
 import { candidateSetRowSchema } from "../../wire/candidate-set.ts";
 import { replayRow } from "../../wire/replay.ts";
+import { runFileSchema } from "../../wire/run-file.ts";
 import { trainingRowSchema } from "../../wire/training-row.ts";
 import { fromBigCodeBench, fromLiveCodeBench } from "./benchmark-results.ts";
 
@@ -28,6 +29,7 @@ export function createFiles(): Files {
     candidateSet: (path) =>
       /\.json(\.gz)?$/.test(path) ? benchmarkResults(path) : checkedRows(path, candidateSetRowSchema),
     trainingRows: (path) => checkedRows(path, trainingRowSchema),
+    runFile: async (path) => checked(path, parsedJson(path, await readText(path)), runFileSchema),
     answers: (path) => checkedRows(path, replayRow),
     writeRows,
     writeText: async (path, text) => writeAtomically(path, [Buffer.from(text)], 0),
@@ -55,6 +57,14 @@ async function* checkedRows<T>(path: string, schema: RowSchema<T>): AsyncGenerat
       throw new FunprmError("BAD_INPUT", `${path}:${number}: not JSON; every line holds one object`);
     }
     yield checked(`${path}:${number}`, value, schema);
+  }
+}
+
+function parsedJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new FunprmError("BAD_INPUT", `${path}: not JSON; give the run.json of a run`);
   }
 }
 

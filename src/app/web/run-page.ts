@@ -2,6 +2,7 @@
 import type { Candidate, RewardedStep } from "../../domain/candidate.ts";
 import { compliance, lowestStep, number } from "../../domain/comment.ts";
 import type { Effect, Run, RunEvent } from "../../domain/run.ts";
+import { keyId } from "../../domain/run-manifest.ts";
 
 const STYLE = `
 :root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--soft:#57606a;--line:#d0d7de;--panel:#f6f8fa;--hue:210}
@@ -51,6 +52,7 @@ export function renderRunPage({ run, candidates, events, effects }: RunRecord): 
       "Cost",
       `${run.costUsd === null ? "price unknown" : `$${run.costUsd.toFixed(2)}`} · ${run.promptTokens} tokens in, ${run.completionTokens} out`,
     ],
+    ["Manifest", manifestLine(run)],
     ["Created, finished", `${run.createdAt} · ${run.finishedAt ?? "–"}`],
   ];
   return `<!doctype html>
@@ -71,6 +73,13 @@ ${issue}
 <h2>Writes on GitHub</h2><div class="scroll"><table><tbody>${effects.map((one) => `<tr><td>${e(one.kind)}</td><td>${e(one.state)}</td><td>${e(shorten(one.remoteId ?? ""))}</td></tr>`).join("")}</tbody></table></div>
 </main></body></html>
 `;
+}
+
+function manifestLine({ manifest }: Run): string {
+  // Runs of before 0.4 have no such field.
+  if (!manifest) return "–";
+  const { sha256, signature } = manifest.seal;
+  return `sha256 ${sha256} · ${signature === null ? "not signed: SIGNING_KEY_PATH is not set" : `signed by key ${keyId(signature.publicKey)}`} · /runs/ID/run.json of this page is what funprm replay takes`;
 }
 
 function verdict(run: Run): string {

@@ -8,9 +8,11 @@ import { reproductionEvidence } from "../../domain/comment.ts";
 import { FunprmError } from "../../domain/errors.ts";
 import { sha256 } from "../../domain/ids.ts";
 import type { ParsedRepoConfig } from "../../domain/repo-config.ts";
+import type { RunManifest, SealedManifest } from "../../domain/run-manifest.ts";
 import { unifiedPatch } from "../../domain/unified-patch.ts";
 import { chooseJudges, type LlmJudge } from "../../flows/choose-judges.ts";
-import { type SolvePorts, solveProblem } from "../../flows/solve-problem.ts";
+import { manifestOf, textsOf } from "../../flows/record-run.ts";
+import { type SolvePorts, type SolveSettings, solveProblem } from "../../flows/solve-problem.ts";
 import type { Checkout, Files } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
 import { candidateJson, candidatesTable } from "./demo.ts";
@@ -22,6 +24,8 @@ export type SolveDependencies = {
   ports(replay: string | null, settings: LlmSettings): Promise<Omit<SolvePorts, "pairs">>;
   /** Null without a key. */
   llmJudge(settings: LlmSettings): LlmJudge | null;
+  seal(manifest: Omit<RunManifest, "funprm">): SealedManifest;
+  now(): Date;
   /** Folder of an operator-defined environment with the repository's dependencies. */
   environment(name: string): string;
   parseConfig(text: string | null): ParsedRepoConfig;
@@ -35,6 +39,7 @@ type Options = {
   issue: string;
   n?: string;
   out?: string;
+  manifest?: string;
   replay?: string;
   seed?: string;
   json?: boolean;
@@ -48,6 +53,7 @@ export function addSolveCommand(program: Command, context: CommandContext, depen
     .requiredOption("--issue <file>", "the issue: its first line is the title")
     .option("--n <count>", "candidates (default: fix.candidates.max of the repository's configuration)")
     .option("--out <file>", "write the chosen patch here")
+    .option("--manifest <file>", "write run.json here: what funprm replay starts from")
     .option("--replay <file>", "recorded answers instead of an LLM")
     .option("--seed <number>", "seed of ties and sampling", "0")
     .option("--json", "print the result as JSON")
@@ -82,34 +88,36 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
     );
     for (const line of missing) context.stderr(`funprm: ${line}\n`);
     const candidates = new Map<number, Candidate>();
-    const solution = await solveProblem(
-      {
-        key: `local:${sha256(text).slice(0, 12)}`,
-        title: title.replace(/^#+\s*/, ""),
-        body: rest.join("\n").trim(),
-        seed,
+    const problem = {
+      key: `local:${sha256(text).slice(0, 12)}`,
+      title: title.replace(/^#+\s*/, ""),
+      body: rest.join("\n").trim(),
+      seed,
+    };
+    const settings: SolveSettings = {
+      candidates: count ?? config.fix.candidates.max,
+      temperature: config.llm.temperature,
+      maxTokens: 8_192,
+      rule: config.fix.select,
+      policy: {
+        blockedPaths: config.fix.blocked_paths,
+        allowedPaths: config.fix.allowed_paths,
+        matches: dependencies.matches,
       },
+      scorer,
+      addTest: config.fix.add_test,
+      tests: {
+        run: config.tests.runner === "sandbox",
+        command: config.tests.command,
+        environment: config.tests.environment === null ? null : dependencies.environment(config.tests.environment),
+        timeoutSeconds: config.tests.timeout_s,
+      },
+    };
+    const solution = await solveProblem(
+      problem,
       checkout,
       { ...ports, model, pairs },
-      {
-        candidates: count ?? config.fix.candidates.max,
-        temperature: config.llm.temperature,
-        maxTokens: 8_192,
-        rule: config.fix.select,
-        policy: {
-          blockedPaths: config.fix.blocked_paths,
-          allowedPaths: config.fix.allowed_paths,
-          matches: dependencies.matches,
-        },
-        scorer,
-        addTest: config.fix.add_test,
-        tests: {
-          run: config.tests.runner === "sandbox",
-          command: config.tests.command,
-          environment: config.tests.environment === null ? null : dependencies.environment(config.tests.environment),
-          timeoutSeconds: config.tests.timeout_s,
-        },
-      },
+      settings,
       {
         stored: [],
         reproduction: null,
@@ -121,6 +129,26 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
       abort.signal,
     );
     const patch = unifiedPatch(solution.files);
+    if (options.manifest !== undefined) {
+      const sealed = dependencies.seal(
+        manifestOf(
+          {
+            at: dependencies.now().toISOString(),
+            run: null,
+            problem,
+            base: checkout.sha,
+            settings,
+            generator: ports.generator,
+            scorer: model.info,
+          },
+          solution,
+        ),
+      );
+      const texts = textsOf(problem, solution.candidates, solution.reproduction);
+      await files.writeText(path(options.manifest), `${JSON.stringify({ ...sealed, texts }, null, 1)}\n`);
+      if (sealed.seal.signature === null)
+        context.stderr(`funprm: ${options.manifest} is not signed: SIGNING_KEY_PATH is not set\n`);
+    }
     if (options.out !== undefined && solution.selection.selected !== null)
       await files.writeText(path(options.out), patch);
     const { selected, abstention, reason } = solution.selection;
