@@ -26,6 +26,9 @@ export type OrganisationSettings = {
   /** Of errors that were merged, how many someone fixes within the window; of fixes, how many name an innocent function too. */
   fixed: number;
   innocent: number;
+  /** Of changes, how many are issues that the app solved: stored candidates, judged by the merged tests. */
+  solved: number;
+  candidates: number;
 };
 
 export const ORGANISATION: OrganisationSettings = {
@@ -39,6 +42,8 @@ export const ORGANISATION: OrganisationSettings = {
   testsCatch: 0.35,
   fixed: 0.7,
   innocent: 0.25,
+  solved: 0.35,
+  candidates: 5,
 };
 
 export type SimulatedPull = {
@@ -96,23 +101,19 @@ export function simulateOrganisation(
     const fix = ripe < 0 ? null : standing.splice(ripe, 1)[0]!;
     const repository = fix?.repository ?? Math.floor(random() * settings.repositories);
     const pool = owned[repository]!;
-    const changes: Change[] = fix ? [versionOf(fix.change.known, "right")] : [];
-    if (!fix)
-      for (let count = 1 + Math.floor(random() * 4); count > 0; count--) {
-        const known = pool[next[repository]!++ % pool.length]!;
-        const draw = random();
-        const wrong =
-          draw < settings.familyShare && known.family.length > 0
-            ? pick(known.family)
-            : draw > 1 - settings.otherShare
-              ? pick(known.others)
-              : null;
-        changes.push(versionOf(known, wrong?.kind ?? "right", wrong?.text));
-      }
+    const take = () => pool[next[repository]!++ % pool.length]!;
+    const solves = fix === null && chance(settings.solved);
+    const attempts = solves ? candidatesOf(take()) : [];
+    const changes: Change[] = fix
+      ? [versionOf(fix.change.known, "right")]
+      : solves
+        ? [attempts.find((one) => one.kind === "right") ?? attempts[0]!]
+        : Array.from({ length: 1 + Math.floor(random() * 4) }, () => drawn(take()));
     numbers[repository]! += 1;
     const pull = pullRequest(repository, numbers[repository]!, now, changes, fix);
+    if (solves) addJudged(pull, attempts, now);
     organisation.pulls.push(pull);
-    for (const change of changes)
+    for (const change of [...changes, ...attempts])
       organisation.truth.set(hashOf(change.text), {
         right: change.kind === "right" ? 1 : 0,
         kind: change.kind,
@@ -130,6 +131,62 @@ export function simulateOrganisation(
     organisation.end = now + 31 * 24 * HOUR;
   }
   return organisation;
+
+  function drawn(known: KnownFunction): Change {
+    const draw = random();
+    const wrong =
+      draw < settings.familyShare && known.family.length > 0
+        ? pick(known.family)
+        : draw > 1 - settings.otherShare
+          ? pick(known.others)
+          : null;
+    return versionOf(known, wrong?.kind ?? "right", wrong?.text);
+  }
+
+  /** Different answers to one issue: the right one, its errors of the family, other errors. */
+  function candidatesOf(known: KnownFunction): Change[] {
+    const wrong = [known.family[0], known.others[0], known.family[1], ...known.others.slice(1)].filter(
+      (one) => one !== undefined,
+    );
+    const all = [versionOf(known, "right"), ...wrong.map((one) => versionOf(known, one.kind, one.text))];
+    return all.slice(0, settings.candidates);
+  }
+
+  function addJudged(pull: SimulatedPull, attempts: readonly Change[], at: number): void {
+    const run = `run-${pull.repositoryId}-${pull.pullRequest}`;
+    const fact = { actor: pull.author, at: at + 7 * HOUR };
+    const opened = pull.events.find((event) => event.kind === "merged")!;
+    pull.events.push({
+      ...fact,
+      kind: "linked",
+      id: `${run}/linked`,
+      run,
+      issue: 10_000 + pull.pullRequest,
+      by: "run",
+    });
+    for (const [candidate, change] of attempts.entries()) {
+      const functions = [{ id: idOf(change.known), hash: hashOf(change.text) }];
+      const right = change.kind === "right";
+      pull.events.push({
+        ...fact,
+        kind: "judged",
+        id: `${run}/judged ${candidate}`,
+        run,
+        candidate,
+        occasion: "merge",
+        sha: opened.head,
+        verdict: right ? "PASS" : "WRONG",
+        label: right ? 1 : 0,
+        reason: right ? "passes what the merged head passes" : "fails a test that the merged head passes",
+        tier: 1,
+        attested: "in-process",
+        logSha256: sha256(`${run} ${candidate}`),
+        functions,
+        results: [],
+      });
+      pull.texts.push({ ...textOf(change, `Change ${change.known.name}`), candidate: { run, index: candidate } });
+    }
+  }
 
   function versionOf(known: KnownFunction, kind: string, text = known.text): Change {
     return { known, kind, text, covered: covered.get(known)! };
@@ -215,19 +272,21 @@ export function simulateOrganisation(
         },
       ],
     };
-    const texts = changes.map(
-      ({ known, text }): LabelledText => ({
-        function: idOf(known),
-        candidate: null,
-        hash: hashOf(text),
-        language: "python",
-        prompt: renderPrompt(`${title}\n\n${known.purpose}`),
-        completions: [text],
-        renderVersion: RENDER_VERSION,
-      }),
-    );
+    const texts = changes.map((change) => textOf(change, title));
     return { repositoryId, pullRequest: number, author, events, repositoryEvents: [pushed], texts };
   }
+}
+
+function textOf({ known, text }: Change, title: string): LabelledText {
+  return {
+    function: idOf(known),
+    candidate: null,
+    hash: hashOf(text),
+    language: "python",
+    prompt: renderPrompt(`${title}\n\n${known.purpose}`),
+    completions: [text],
+    renderVersion: RENDER_VERSION,
+  };
 }
 
 const idOf = (known: KnownFunction) => functionId(known.path, known.name);

@@ -50,7 +50,7 @@ function presetOf(worker: string, name: string): string {
   return readFileSync(join(folder, `${name}.toml`), "utf8");
 }
 
-function child(
+export function child(
   command: string,
   args: string[],
   cwd: string,
