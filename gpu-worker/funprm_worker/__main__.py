@@ -63,6 +63,17 @@ def main() -> None:
     domains = commands.add_parser("leave-one-out", help="fine-tune without each domain of problems and measure on it")
     domains.add_argument("--config", type=Path, required=True)
     domains.add_argument("--out", type=Path, required=True, help="report without its ending: OUT.md and OUT.json")
+    corrected = commands.add_parser("export-corrected", help="write the bundle of a corrected run, beside its control")
+    for name, text in (
+        ("run", "folder of the corrected run"),
+        ("control", "folder of the same run with --form none"),
+        ("start", "checkpoint that both went on from"),
+        ("default", "bundle of that checkpoint; the figures are written into its card too"),
+        ("out", "folder of the new bundle"),
+    ):
+        corrected.add_argument(f"--{name}", type=Path, required=True, help=text)
+    corrected.add_argument("--name", default="funprm-mini-corrected")
+    corrected.add_argument("--version", default="0.1.0")
     arguments = parser.parse_args()
     try:
         if arguments.command == "ablate":
@@ -97,6 +108,15 @@ def main() -> None:
             from funprm_worker.export import export_token_classification
 
             export_token_classification(arguments.checkpoint, arguments.tokenizer, arguments.out)
+            return
+        if arguments.command == "export-corrected":
+            from funprm_worker.corrected_bundle import export_corrected
+
+            export_corrected(
+                arguments.run, arguments.control, arguments.start, arguments.default,
+                arguments.name, arguments.version, arguments.out,
+                lambda text: print(text, file=sys.stderr, flush=True),
+            )  # fmt: skip
             return
         from funprm_worker.config import read_config
 

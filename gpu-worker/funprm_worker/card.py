@@ -25,11 +25,12 @@ def card(manifest: dict[str, Any]) -> str:
             f"Split: {metrics['split']}. Inside one generator, 95 % bootstrap over problems. The checkpoint was chosen by Best-of-8 on a part of these groups; the second column leaves them out. The third holds only programs of two functions or more: there alone do the step rewards say more than one number.",
             "",
         ]
-        columns = [metrics["solution"], metrics["notChosenOn"], metrics["multiStep"], metrics["trivial"]]
-        lines += [
-            "| Figure | this model | groups it was not chosen on | two functions or more | trivial scorer |",
-            "|---|---|---|---|---|",
-        ]
+        columns = [metrics["solution"], metrics["notChosenOn"], metrics["multiStep"]]
+        heads = ["Figure", "this model", "groups it was not chosen on", "two functions or more"]
+        if "trivial" in metrics:
+            columns.append(metrics["trivial"])
+            heads.append("trivial scorer")
+        lines += [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
         names = {
             "auc": "within-problem AUC",
             "bestOf": "Best-of-8 (mean reward)",
@@ -45,6 +46,8 @@ def card(manifest: dict[str, Any]) -> str:
         lines += ["", _verdict(metrics), ""]
         if "caution" in metrics:
             lines += [f"**Caution**: {metrics['caution']}", ""]
+        if "beside" in metrics:
+            lines += _beside(metrics["beside"])
         agreement = metrics["int8AgainstFp32"]
         lines += [
             f"int8 against fp32: Kendall's tau {agreement['kendall']}, same Best-of-8 pick {agreement['samePick']}.",
@@ -65,6 +68,45 @@ def card(manifest: dict[str, Any]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _beside(beside: Any) -> list[str]:
+    """The default model, its corrected continuation and the control, on the same rows."""
+    models = {"default": beside["default"], "corrected": beside["corrected"], "control": "control without correction"}
+    lines = [
+        f"## {beside['default']} beside {beside['corrected']}",
+        "",
+        f"On the same {beside['rows']} programs. The corrected model and the control went on from the default one for {beside['steps']} steps with the same batches; the control's labels stay as they are.",
+        "",
+        f"| Figure | {' | '.join(models.values())} |",
+        "|---|---|---|---|",
+    ]
+    for rows, where in (("figures", ""), ("multiStep", ", two functions or more")):
+        for key, name in (("auc", "within-problem AUC"), ("bestOf", "Best-of-8"), ("lift", "Best-of-8 minus random")):
+            lines.append(f"| {name}{where} | {' | '.join(_figure(beside[rows][one][key]) for one in models)} |")
+    lines += ["", "| Paired difference | within-problem AUC | Best-of-8 |", "|---|---|---|"]
+    for key, name in (
+        ("correctedMinusControl", "corrected minus control"),
+        ("correctedMinusDefault", "corrected minus default"),
+        ("controlMinusDefault", "control minus default"),
+    ):
+        lines.append(f"| {name} | {_figure(beside[key]['auc'])} | {_figure(beside[key]['bestOf'])} |")
+    table = beside["table"]
+    return [
+        *lines,
+        "",
+        f"{_correction_verdict(beside)} The correction touched {table['touched']:,} of {table['labels']:,} noisy labels {table['touches']:,} times, raised {table['raised']:,} of them, and moved one by {table['meanMove']:.3f} on average.",
+        "",
+    ]
+
+
+def _correction_verdict(beside: Any) -> str:
+    found = []
+    for key, name in (("auc", "AUC"), ("bestOf", "Best-of-8")):
+        low, high = beside["correctedMinusControl"][key]["ci"]
+        better = "better" if low > 0 else "**worse**" if high < 0 else "not told apart"
+        found.append(f"{better} by {name}")
+    return f"Against the control the correction is {' and '.join(found)}."
 
 
 def _figure(value: Any) -> str:

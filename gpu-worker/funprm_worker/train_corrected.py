@@ -96,6 +96,13 @@ def whole_program(row: Row) -> Row:
     )
 
 
+def looked_at(validation: list[Row], count: int, seed: int) -> list[Row]:
+    """The validation rows that choose the checkpoint: clusters with both verdicts in an order that the seed gives."""
+    clusters = [c for c in clusters_of(validation, 8, seed) if {row.verdict for row in c} >= {0, 1}]
+    random.Random(seed).shuffle(clusters)
+    return [row for cluster in clusters for row in cluster if not row.empty_prefix][:count]
+
+
 class _Run:
     def __init__(self, run: CorrectedRun, report: Callable[[str], None]) -> None:
         self.run, self.report = run, report
@@ -118,15 +125,13 @@ class _Run:
         self.clusters: ClusterBatches | None = None
         self.inner: list[Chain] = []
         self.meta: list[Chain] = []
-        self.bfloat16 = bool(self.values.get("inner.bfloat16", False))
+        self.precision = "bfloat16" if self.values.get("inner.bfloat16", False) else "float32"
         if self.values["inner.rows"] == ALL_STEPS:
             self.clusters = ClusterBatches(splits["training"], splits["meta"], self.encoder, self._batch_settings())
             self.labels = self.clusters.labels
         else:
             self._chains(splits)
-        clusters = [c for c in clusters_of(splits["validation"], 8, run.seed) if {r.verdict for r in c} >= {0, 1}]
-        random.Random(run.seed).shuffle(clusters)
-        rows = [row for cluster in clusters for row in cluster if not row.empty_prefix][: run.validation_rows]
+        rows = looked_at(splits["validation"], run.validation_rows, run.seed)
         self.held_out: list[EncodedRow] = encode_rows(rows, self.encoder, run.max_tokens, 1.0)
         self.model = self._model()
         require_fp32_trainables(self.model)
@@ -155,7 +160,7 @@ class _Run:
                 gradient=v["meta.gradient"],  # type: ignore[arg-type]
                 fd_alpha=v.get("meta.fd_alpha", 0.01),  # type: ignore[arg-type]
                 clip=v.get("inner.clip", 0.0),  # type: ignore[arg-type]
-                bfloat16=self.bfloat16,
+                bfloat16=self.precision == "bfloat16",
             ),
         )
 
@@ -357,7 +362,7 @@ class _Run:
 
     def _look(self, step: int, loss: float, meta_loss: float) -> dict[str, float]:
         share = parallel.mine(self.held_out)
-        rewards = parallel.in_order(step_rewards(self.model, share, self.encoder.pad_id))
+        rewards = parallel.in_order(step_rewards(self.model, share, self.encoder.pad_id, precision=self.precision))
         scores = self.scores = [mean(one) for one in rewards]
         figures = solution_figures([one.row for one in self.held_out], scores)
         moved = (self.table.corrected(self.noisy) - self.before).abs()
@@ -383,7 +388,8 @@ class _Run:
 
     def _raw_fit(self) -> float:
         """Mean squared distance of the rewards from the raw labels, on the chains kept for it."""
-        got = step_rewards(self.model, [one for one, _ in self.raw_fit], self.encoder.pad_id)
+        rows = [one for one, _ in self.raw_fit]
+        got = step_rewards(self.model, rows, self.encoder.pad_id, precision=self.precision)
         pairs = zip(self.raw_fit, got, strict=True)
         gaps = [(a - b) ** 2 for (_, raw), rewards in pairs for a, b in zip(rewards, raw, strict=True)]
         return mean(gaps) if gaps else 0.0
