@@ -30,10 +30,11 @@ import { signLink } from "./domain/link.ts";
 import { sealManifest, signingKey } from "./domain/run-manifest.ts";
 import { startFakeGitHub } from "./fake-github/start.ts";
 import type { LlmJudge } from "./flows/choose-judges.ts";
+import { createActiveModel } from "./flows/active-model.ts";
 import { createScorerChoice } from "./flows/choose-scorer.ts";
 import type { SolveIssuePorts } from "./flows/solve-issue.ts";
 import funprm from "./index.ts";
-import type { Generator, Judge, Log, RewardModel, RunStore } from "./ports.ts";
+import type { Generator, Judge, LearningStore, Log, RewardModel, RunStore } from "./ports.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** The bundle that ships with funprm. */
@@ -219,20 +220,22 @@ async function start(
   env: Environment,
   identity: ReturnType<typeof appIdentity>,
   options: StartOptions,
-): Promise<{ url: string; runs: RunStore; stop(): Promise<void> }> {
+): Promise<{ url: string; runs: RunStore; learning: LearningStore; stop(): Promise<void> }> {
   const { log } = options;
   const model: RewardModel = await openRewardModel(env.MODEL_DIR ?? EMBEDDED_MODEL);
-  const chooseScorer = createScorerChoice({
-    embedded: model,
-    worker: env.WORKER_URL === undefined ? null : () => openWorker(env.WORKER_URL!, env),
-    clock: systemClock,
-    log,
-  });
   const judge = await openJudge(env, log);
-  const { jobs, runs, reviews, learning, close } = await openDatabase({
+  const { jobs, runs, reviews, learning, models, close } = await openDatabase({
     path: env.DATABASE_PATH,
     now: () => systemClock.now(),
     random: (bytes) => randomBytes(bytes),
+  });
+  const active = createActiveModel({ registry: models, embedded: model, open: openRewardModel, log });
+  const chooseScorer = createScorerChoice({
+    // An operator who names a bundle means that one.
+    embedded: env.MODEL_DIR === undefined ? active.model : async () => model,
+    worker: env.WORKER_URL === undefined ? null : () => openWorker(env.WORKER_URL!, env),
+    clock: systemClock,
+    log,
   });
   const linkKey = derive(identity.webhookSecret, "links");
   let address = options.publicUrl;
@@ -282,12 +285,13 @@ async function start(
     concurrency: env.CONCURRENCY,
     retentionDays: env.RETENTION_DAYS,
     closed: async () => {
+      await active.dispose();
       await model.dispose();
       await close();
     },
   });
   if (options.open) address = app.url;
-  return { ...app, runs };
+  return { ...app, runs, learning };
 }
 
 export async function openJobs() {
@@ -456,7 +460,7 @@ export async function startDemo(options: { verbose: boolean; answers: string; wo
       await app.stop();
       await worker?.stop();
     };
-    return { github, app: { ...app, stop }, runs: app.runs };
+    return { github, app: { ...app, stop }, runs: app.runs, learning: app.learning };
   } catch (error) {
     await github.stop();
     await worker?.stop();

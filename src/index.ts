@@ -16,8 +16,15 @@ export default function funprm(jobs: JobStore, wake: () => void): (app: Probot) 
         "pull_request.reopened",
         "pull_request.ready_for_review",
         "pull_request.synchronize",
+        "pull_request.closed",
         "check_run.rerequested",
         "check_run.requested_action",
+        "check_run.completed",
+        "check_suite.completed",
+        "workflow_run.completed",
+        "status",
+        "push",
+        "repository.edited",
       ],
       async ({ id, name, payload }) => {
         await receive({ id, name, payload } as unknown as Webhook, jobs, wake);

@@ -17,7 +17,7 @@ import type {
 } from "./domain/judge.ts";
 import type { ModelInfo, ScoredRow, ScoreRow } from "./domain/model.ts";
 import type { ModelSwitch, ModelVersion } from "./domain/model-version.ts";
-import type { Conclusion, OutcomeEvent } from "./domain/outcome.ts";
+import type { OutcomeEvent, SeenCheck } from "./domain/outcome.ts";
 import type { StoredCalibration } from "./domain/review-calibration.ts";
 import type { ReviewedFile } from "./domain/review-scope.ts";
 import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
@@ -309,9 +309,6 @@ export type CommitFacts = {
   files: PullRequestFile[];
 };
 
-/** `attempt` grows with every attempt of one name. `conclusion` null: still running. */
-export type CheckFacts = { name: string; attempt: number; conclusion: Conclusion | null; at: string };
-
 /** One file of `/pulls/{n}/files`. `patch` is null when GitHub leaves it out (binary, too large). */
 export type PullRequestFile = {
   path: string;
@@ -415,7 +412,7 @@ export interface GitHost {
   /** One commit with what it changes against its first parent; `GITHUB_GONE` when there is none. */
   commit(ref: RepoRef, sha: string): Promise<CommitFacts>;
   /** Check runs of one commit, all attempts, the app's own left out. */
-  checks(ref: RepoRef, sha: string): Promise<CheckFacts[]>;
+  checks(ref: RepoRef, sha: string): Promise<SeenCheck[]>;
   /** Names of the checks that a branch requires. */
   requiredChecks(ref: RepoRef, branch: string): Promise<string[]>;
 

@@ -2,12 +2,13 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { Probot } from "probot";
-import type { ForgetInstallationPayload } from "../domain/job-payloads.ts";
+import { type ForgetInstallationPayload, recordJob } from "../domain/job-payloads.ts";
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
 import { answerFinding } from "../flows/answer-finding.ts";
 import type { Scorer } from "../flows/choose-scorer.ts";
 import { forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
+import { recordOutcome, repositoriesToSweep } from "../flows/record-outcome.ts";
 import { refitCalibrations } from "../flows/refit-calibrations.ts";
 import { noteDeadReview, reviewPull } from "../flows/review-pull.ts";
 import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
@@ -55,14 +56,27 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     "reply-command": (job) => replyCommand(commands, job),
     "review-pull": async (job, signal) => await reviewPull(await review(), job, signal),
     "answer-finding": (job) => answerFinding({ ...commands, reviews, learning, clock }, job),
+    "record-outcome": (job, signal) => recordOutcome({ ...solve, learning }, job, signal),
     "forget-installation": (job, signal) =>
-      forgetInstallation([runs, reviews], clock, (job.payload as ForgetInstallationPayload).installationId, signal),
+      forgetInstallation(
+        [runs, reviews, learning],
+        clock,
+        (job.payload as ForgetInstallationPayload).installationId,
+        signal,
+      ),
   };
   let server: RunningServer | null = null;
   const housekeeping = startHousekeeping(
-    { host: solve.host, stores: [runs, reviews], clock, log },
+    { host: solve.host, stores: [runs, reviews, learning], clock, log },
     parts.retentionDays,
     [
+      {
+        what: "outcomes could not be swept",
+        run: async () => {
+          for (const ref of await repositoriesToSweep({ learning, clock }))
+            await jobs.accept(null, recordJob({ ...ref, saw: { kind: "sweep" } }));
+        },
+      },
       {
         what: "calibrations could not be fitted again",
         run: async () => void (await refitCalibrations({ reviews, learning, clock })),

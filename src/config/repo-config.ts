@@ -115,6 +115,20 @@ export const repoConfigSchema = z
           .describe("Title; {title} and {number} are the issue's."),
       })
       .partial(),
+    learn: z
+      .strictObject({
+        collect: z
+          .enum(["none", "app", "all"])
+          .describe(
+            "Whose pull requests become labels: `app` the app's own and those that close an issue it has worked on, `all` everybody's.",
+          ),
+        shadow: z
+          .number()
+          .min(0)
+          .max(1)
+          .describe("Share of runs whose runner-up is judged too, so that ranking is measured without selection bias."),
+      })
+      .partial(),
     tests: z
       .strictObject({
         runner: z

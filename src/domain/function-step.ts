@@ -1,7 +1,7 @@
 /** One function as one reasoning step (method.md sections 2 and 4). Types only. */
 
-/** A language gets in here when its grammar and its query are validated against an oracle. */
-export type Language = "python";
+/** Languages that the reviewer can read; which of them a reward is shown for is `VALIDATED_LANGUAGES`. */
+export type Language = "python" | "javascript" | "typescript";
 
 /** Half-open range of UTF-16 offsets into the decoded text. */
 export type Span = { start: number; end: number };
@@ -38,6 +38,8 @@ export type Outline = {
   imports: Span[];
   /** Every comment in the source, in order. Strings and docstrings are not comments. */
   comments: Span[];
+  /** String literals that may span lines, in order; absent for Python, whose strings the renderer reads itself. */
+  strings?: Span[];
 };
 
 export type FunctionStep = {

@@ -1,7 +1,7 @@
 /** What each kind of job carries, and the keys that make jobs unique. Types and pure builders only. */
 import type { Command, FixOptions } from "./command.ts";
 import { sha256 } from "./ids.ts";
-import type { Conclusion } from "./outcome.ts";
+import type { SeenCheck } from "./outcome.ts";
 import type { JobKind, NewJob, RunTrigger } from "./run.ts";
 
 /** The label that starts a run unless the repository's configuration names another. */
@@ -90,8 +90,6 @@ export type RecordOutcomePayload = Omit<IssuePlace, "issueNumber"> & {
     | { kind: "branch_renamed"; from: string; to: string; at: number }
     | { kind: "sweep" };
 };
-
-export type SeenCheck = { name: string; attempt: number; conclusion: Conclusion | null; at: number };
 
 export type ForgetInstallationPayload = { installationId: number };
 

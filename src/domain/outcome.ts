@@ -27,6 +27,9 @@ export type Conclusion =
   | "action_required"
   | "stale";
 
+/** A check as GitHub shows it. `attempt` grows with every attempt of one name; `at` is milliseconds since 1970. */
+export type SeenCheck = { name: string; attempt: number; conclusion: Conclusion | null; at: number };
+
 export type TestResult = {
   id: string;
   /** `error`: it could not be loaded or set up, as on a base without the name it imports. */
@@ -345,6 +348,11 @@ function namesOf(name: string, renames: readonly EventOf<"default_branch_renamed
       }
   }
   return names;
+}
+
+/** Whether a commit can be a revert or a fix of an earlier one: only then is it worth knowing which functions it changes. */
+export function saysFixOrRevert(message: string): boolean {
+  return isFix(message) || /\breverts?\b/i.test(message);
 }
 
 function isFix(message: string): boolean {

@@ -35,8 +35,9 @@ function normalized(text: string): string {
  * Source without `cuts` (the spans of its comments), without blank lines and trailing whitespace; strings, docstrings and
  * tabs stay as they are. A comment, a blank line or a line end more or less changes nothing.
  * @param cuts UTF-16 offsets into `source`, in order, not overlapping.
+ * @param literals the strings that may span lines, in order, for languages whose strings are not Python's.
  */
-export function renderStep(source: string, cuts: readonly Span[]): string {
+export function renderStep(source: string, cuts: readonly Span[], literals?: readonly Span[]): string {
   let out = "";
   let line = "";
   const endLine = () => {
@@ -46,7 +47,9 @@ export function renderStep(source: string, cuts: readonly Span[]): string {
   };
   let at = 0;
   let cut = 0;
+  let literal = 0;
   while (at < source.length) {
+    while (literals !== undefined && literal < literals.length && literals[literal]!.start < at) literal += 1;
     while (cut < cuts.length && cuts[cut]!.end <= at) cut += 1;
     if (cut < cuts.length && cuts[cut]!.start <= at) {
       at = cuts[cut]!.end;
@@ -56,8 +59,8 @@ export function renderStep(source: string, cuts: readonly Span[]): string {
     if (char === "\n" || char === "\r") {
       endLine();
       at += 1;
-    } else if (char === '"' || char === "'") {
-      const end = stringEnd(source, at);
+    } else if (literals === undefined ? char === '"' || char === "'" : literals[literal]?.start === at) {
+      const end = literals === undefined ? stringEnd(source, at) : literals[literal]!.end;
       line += source.slice(at, end);
       at = end;
     } else {
@@ -93,11 +96,10 @@ export function renderSteps(file: SegmentedFile, outline: Outline, version: Rend
   return file.steps.map((step: FunctionStep) => {
     const start = offset;
     offset += step.source.length;
-    return renderStep(
-      step.source,
-      cuts
-        .filter((cut) => cut.start >= start && cut.start < offset)
-        .map((cut) => ({ start: cut.start - start, end: cut.end - start })),
-    );
+    const inside = (spans: readonly Span[]) =>
+      spans
+        .filter((span) => span.start >= start && span.start < offset)
+        .map((span) => ({ start: span.start - start, end: span.end - start }));
+    return renderStep(step.source, inside(cuts), outline.strings && inside(outline.strings));
   });
 }

@@ -33,6 +33,8 @@ export type RepoConfig = {
   budget: { usd_per_run: number };
   commit: { signoff: "bot" | false };
   pr: { title: string };
+  /** What becomes of pull requests: of the app's and of those that close an issue with a run, of all, or of none. */
+  learn: { collect: "none" | "app" | "all"; shadow: number };
   tests: { runner: "none" | "sandbox"; command: string[] | null; environment: string | null; timeout_s: number };
 };
 
@@ -75,6 +77,7 @@ export const DEFAULT_REPO_CONFIG: RepoConfig = {
   budget: { usd_per_run: 2 },
   commit: { signoff: false },
   pr: { title: "fix: {title} (#{number})" },
+  learn: { collect: "app", shadow: 0 },
   tests: { runner: "none", command: null, environment: null, timeout_s: 900 },
 };
 

@@ -2,7 +2,7 @@
  * What a review says given what earlier reviews of the pull request said: nothing twice, nothing that a person declined, no new
  * finding on a function that did not change (product.md section 2, pains 2 to 4).
  */
-import { type Finding, isSilenced, LIVE_STATES } from "./finding.ts";
+import { type Finding, isSilenced, LIVE_STATES, sameFunction } from "./finding.ts";
 import { functionId } from "./outcome.ts";
 import type { ReviewedFunction, ReviewReport } from "./review.ts";
 
@@ -39,7 +39,7 @@ export function reviewRound(report: ReviewReport, history: ReviewHistory): Revie
     if (one.change === "deleted" || one.attribution === null) return one;
     const earlier = earlierFinding(one, history.findings, here);
     if (earlier !== undefined) {
-      matched.add(earlier);
+      for (const finding of history.findings) if (sameFunction(finding, earlier)) matched.add(finding);
       const now = { ...one, finding: !isSilenced(earlier) };
       if (isSilenced(earlier)) round.silenced.push(now);
       else round.standing.push({ finding: earlier, now });
@@ -52,7 +52,7 @@ export function reviewRound(report: ReviewReport, history: ReviewHistory): Revie
     return one;
   });
   round.fixed = history.findings.filter(
-    (one) => LIVE_STATES.includes(one.state) && !matched.has(one) && !isUnknown(one, report),
+    (one) => LIVE_STATES.includes(one.state) && !matched.has(one) && !here.has(keyOf(one)) && !isUnknown(one, report),
   );
   return { ...round, report: { ...report, functions } };
 }

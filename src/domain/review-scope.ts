@@ -2,7 +2,7 @@
  * Which functions a change touches, and which of them can be scored (issue E item 2). Every function whose text differs is
  * accounted for exactly once; a function whose text is the same is never named, wherever its lines moved to.
  */
-import type { Definition, Language, Outline } from "./function-step.ts";
+import type { Definition, Language, Outline, Span } from "./function-step.ts";
 import { sha256 } from "./ids.ts";
 import { renderStep } from "./render.ts";
 import { decodeSource } from "./segment.ts";
@@ -70,11 +70,15 @@ export type ScopeOptions = {
   ignored(path: string): boolean;
 };
 
-const LANGUAGES: Record<string, Language> = { py: "python", pyi: "python", pyw: "python" };
+const LANGUAGES: Record<string, Language> = {
+  ...{ py: "python", pyi: "python", pyw: "python" },
+  ...{ js: "javascript", jsx: "javascript", mjs: "javascript", cjs: "javascript" },
+  ...{ ts: "typescript", tsx: "typescript", mts: "typescript", cts: "typescript" },
+};
 
 /** Extensions of languages that hold functions and that no grammar is installed for. */
 const UNSUPPORTED = new Set(
-  "bash c cc clj cpp cs cts cxx dart ex exs go h hpp hs java jl js jsx kt lua m ml mm mts mjs cjs php pl ps1 r rb rs scala sh sol swift ts tsx vb vue zig".split(
+  "bash c cc clj cpp cs cxx dart ex exs go h hpp hs java jl kt lua m ml mm php pl ps1 r rb rs scala sh sol svelte swift vb vue zig".split(
     " ",
   ),
 );
@@ -162,9 +166,7 @@ function versions(
   return outline.definitions.map((definition: Definition) => {
     const { start, end } = definition.span;
     const source = text.slice(start, end).replaceAll("\r\n", "\n");
-    const cuts = outline.comments
-      .filter((comment) => comment.start >= start && comment.end <= end)
-      .map((comment) => ({ start: comment.start - start, end: comment.end - start }));
+    const own = (spans: readonly Span[]) => inside(spans, start, end);
     return {
       path,
       name: definition.name,
@@ -172,13 +174,29 @@ function versions(
       startLine: definition.startLine,
       endLine: definition.endLine,
       source,
-      rendered: renderStep(text.slice(start, end), cuts),
+      rendered: renderStep(text.slice(start, end), own(outline.comments), outline.strings && own(outline.strings)),
       signature: definition.signature,
       calls: definition.calls,
       // A file that parses has functions that parse: only in a broken one is each looked at alone.
       parsed: outline.parsed || outlineOf(dedented(text.slice(start, end)), language).parsed,
     };
   });
+}
+
+/** Spans of `[start, end)`, counted from `start`. `spans` are in order: a file of many functions is read in linear time. */
+function inside(spans: readonly Span[], start: number, end: number): Span[] {
+  let low = 0;
+  for (let high = spans.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (spans[middle]!.start < start) low = middle + 1;
+    else high = middle;
+  }
+  const found: Span[] = [];
+  for (let at = low; at < spans.length && spans[at]!.start < end; at++) {
+    const span = spans[at]!;
+    if (span.end <= end) found.push({ start: span.start - start, end: span.end - start });
+  }
+  return found;
 }
 
 /** A decorated method begins at its decorator, the `def` below is indented: moved to column 0 with its body. */

@@ -1,5 +1,6 @@
 /** What became of pull requests: their end, commits on the base branch, checks of other apps. Reads only. */
-import type { CheckFacts, CommitFacts, GitHost, PullRequestFile } from "../../ports.ts";
+import type { SeenCheck } from "../../domain/outcome.ts";
+import type { CommitFacts, GitHost, PullRequestFile } from "../../ports.ts";
 import type { GitHubClient } from "./client.ts";
 
 type OutcomeCalls = Pick<GitHost, "pullRequestEnd" | "commit" | "checks" | "requiredChecks">;
@@ -55,7 +56,7 @@ export function outcomeCalls(client: GitHubClient, appId: number): OutcomeCalls 
       };
     },
 
-    async checks(ref, sha): Promise<CheckFacts[]> {
+    async checks(ref, sha): Promise<SeenCheck[]> {
       const { owner, repo } = ref;
       const runs = await client.read(ref, `read check runs of ${sha}`, (parameters) =>
         octokit.paginate(rest.checks.listForRef, {
@@ -73,8 +74,8 @@ export function outcomeCalls(client: GitHubClient, appId: number): OutcomeCalls 
           name: run.name,
           // A check that runs again is a new check run with a greater id.
           attempt: run.id,
-          conclusion: run.status === "completed" ? (run.conclusion as CheckFacts["conclusion"]) : null,
-          at: run.completed_at ?? run.started_at ?? "",
+          conclusion: run.status === "completed" ? (run.conclusion as SeenCheck["conclusion"]) : null,
+          at: Date.parse(run.completed_at ?? run.started_at ?? ""),
         }));
     },
 

@@ -18,6 +18,7 @@ import {
 import { looksMarked } from "../../domain/marker.ts";
 import type { NewJob } from "../../domain/run.ts";
 import type { JobStore } from "../../ports.ts";
+import { type OutcomeWebhook, outcomeJob } from "./outcome-job.ts";
 
 /** The fields in use; everything else of a payload is ignored. */
 export type Webhook = {
@@ -45,7 +46,11 @@ export type Webhook = {
 
 /** Records the delivery and its job; tells the worker to look. A delivery that asks for nothing is recorded too. */
 export async function receive(webhook: Webhook, jobs: JobStore, wake: () => void): Promise<"accepted" | "duplicate"> {
-  const job = jobOf(webhook);
+  const asked = jobOf(webhook);
+  const told = outcomeJob(webhook.name, webhook.payload as OutcomeWebhook);
+  // A delivery commits with one job. The other goes first: when it is lost between the two, the delivery comes again.
+  if (asked !== null && told !== null) await jobs.accept(null, told);
+  const job = asked ?? told;
   if (job === null) return "accepted";
   const { outcome } = await jobs.accept(
     { id: webhook.id, event: webhook.name, action: webhook.payload.action ?? null },
