@@ -14,29 +14,31 @@ export type Scorer = { model: RewardModel; note: string | null };
  * tried again and chooses anew. So the rewards of one ranking are always of one model, the one that the run names.
  */
 export function createScorerChoice(parts: {
-  embedded: RewardModel;
+  /** The version of the embedded model that is active. */
+  embedded(): Promise<RewardModel>;
   /** Opens the worker; null when none is configured. */
   worker: (() => Promise<RewardModel>) | null;
   clock: Clock;
   log: Log;
 }): () => Promise<Scorer> {
-  const { embedded, worker, clock, log } = parts;
+  const { worker, clock, log } = parts;
   let failures = 0;
   let closedUntil = 0;
   const failed = () => {
     failures += 1;
     if (failures >= FAILURES) closedUntil = clock.now().getTime() + PAUSE_MS;
   };
-  const instead = (why: string): Scorer => {
-    const { name, version } = embedded.info;
+  const instead = async (why: string): Promise<Scorer> => {
+    const model = await parts.embedded();
+    const { name, version } = model.info;
     log.warn("the embedded model scores instead of the gpu-worker", { why });
     return {
-      model: embedded,
+      model,
       note: `The configured GPU worker did not score (${why}); the embedded model ${name} ${version} scored all.`,
     };
   };
   return async () => {
-    if (worker === null) return { model: embedded, note: null };
+    if (worker === null) return { model: await parts.embedded(), note: null };
     if (clock.now().getTime() < closedUntil) return instead("it failed several times just now");
     try {
       const opened = await worker();
@@ -45,7 +47,7 @@ export function createScorerChoice(parts: {
       failed();
       // The address of the worker is the operator's, and no business of who reads a pull request.
       log.warn("gpu-worker", { error: error instanceof Error ? error.message : String(error) });
-      return instead(
+      return await instead(
         error instanceof FunprmError && error.kind === "transient" ? "it does not answer" : "it is refused",
       );
     }

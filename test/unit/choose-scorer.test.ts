@@ -14,7 +14,7 @@ function choice(open: (() => Promise<RewardModel>) | null) {
   const time = { now: 0 };
   const quiet = () => {};
   const choose = createScorerChoice({
-    embedded,
+    embedded: async () => embedded,
     worker: open,
     clock: { now: () => new Date(time.now), sleep: async () => {} },
     log: { debug: quiet, info: quiet, error: quiet, warn: (message) => void warned.push(message) },
