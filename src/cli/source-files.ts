@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { extname, resolve } from "node:path";
 import { FunprmError } from "../domain/errors.ts";
 import type { Language } from "../domain/function-step.ts";
+import { reviewedLanguage } from "../domain/review-scope.ts";
 
-export const LANGUAGES: readonly Language[] = ["python"];
-/** Extensions of other languages are refused rather than read as Python. */
-const PYTHON_EXTENSIONS = new Set(["", ".py", ".pyi", ".pyw", ".txt"]);
+export const LANGUAGES: readonly Language[] = ["python", "javascript", "typescript"];
+/** Answers of a model come in files like these. Other extensions are refused rather than read as Python. */
+const READ_AS_PYTHON = new Set(["", ".txt"]);
 
 /** Language of a source file: the one asked for, else by extension. */
 export function languageOf(path: string, asked: string | undefined): Language {
@@ -16,7 +17,9 @@ export function languageOf(path: string, asked: string | undefined): Language {
       throw new FunprmError("BAD_USAGE", `--language ${asked} is not supported: use one of ${LANGUAGES.join(", ")}`);
     return language;
   }
-  if (!PYTHON_EXTENSIONS.has(extname(path).toLowerCase()))
+  const language = reviewedLanguage(path);
+  if (language !== null) return language;
+  if (!READ_AS_PYTHON.has(extname(path).toLowerCase()))
     throw new FunprmError(
       "BAD_INPUT",
       `${path}: no language for ${extname(path)} files; if it is Python, add --language python`,

@@ -19,7 +19,7 @@ beforeAll(() => {
     join(folder, "binary.py"),
     Uint8Array.from({ length: 512 }, (_, i) => (i * 37) % 256),
   );
-  writeFileSync(join(folder, "page.js"), "function f() {}\n");
+  writeFileSync(join(folder, "page.go"), "function f() {}\n");
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -87,7 +87,7 @@ describe("funprm steps", () => {
   it.each([
     [["a.py", "missing.py", "--json"], "missing.py"],
     [["."], "."],
-    [["page.js"], "page.js"],
+    [["page.go"], "page.go"],
     [["a.py", "--language", "cobol"], "cobol"],
     [[], "file"],
     [["a.py", "--nonsense"], "--nonsense"],

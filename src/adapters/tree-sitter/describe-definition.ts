@@ -16,7 +16,7 @@ function firstAtLeast(sorted: readonly number[], value: number): number {
 }
 
 /** Fills in what a definition's offsets say about it: lines, signature, docstring, calls. */
-export function createDescriber(source: string, tokens: PythonTokens) {
+export function createDescriber(source: string, tokens: Omit<PythonTokens, "depth">) {
   const lineStarts = [0];
   for (let at = source.indexOf("\n"); at >= 0; at = source.indexOf("\n", at + 1)) lineStarts.push(at + 1);
 

@@ -15,3 +15,12 @@ export type Cursor = {
  * 1.7 s) and nothing here reads a tree with errors.
  */
 export type Parse = (source: string, visit: (root: Cursor) => void) => boolean;
+
+/** The captures of one match of a query, UTF-16 offsets into the parsed text. */
+export type Match = readonly { name: string; start: number; end: number }[];
+
+/**
+ * Every match of the language's query. Null when the source holds a syntax error and `errors` is false: then the parse is
+ * given up at the first one, as in `Parse`.
+ */
+export type ParseQuery = (source: string, errors: boolean) => Match[] | null;

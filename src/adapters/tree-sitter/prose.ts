@@ -4,9 +4,9 @@ import { firstEndingAfter, type PythonTokens } from "./python-tokens.ts";
  * Lines so long are looked at before they are parsed: tree-sitter skips a broken line by trying every place in it, which
  * takes n² time (86 KB of words on one line: 1.4 s natively, 5,000 characters: 5 ms).
  */
-const LONG_LINE = 5_000;
+export const LONG_LINE = 5_000;
 /** `match x`, `case y`, `type Z` and `print s` are one each: more operands side by side than that are no Python. */
-const MOST_SIDE_BY_SIDE = 4;
+export const MOST_SIDE_BY_SIDE = 4;
 
 /** Between an operand and the next only these may stand without a sign of punctuation. */
 const JOINING = new Set(
@@ -43,13 +43,13 @@ function* within(spans: PythonTokens["strings"], start: number, end: number) {
   for (let i = firstEndingAfter(spans, start); i < spans.length && spans[i]!.start < end; i++) yield spans[i]!;
 }
 
-/** Operands with nothing but blanks between them. */
-function sideBySide(text: string): number {
+/** Operands with nothing but blanks between them, counted until there are too many. */
+export function sideBySide(text: string, joining: ReadonlySet<string> = JOINING): number {
   let count = 0;
   let before: string | null = null;
   for (const [token] of text.matchAll(/[\p{L}\p{N}_]+|[^\s]/gu)) {
     const isWord = /^[\p{L}\p{N}_]/u.test(token);
-    const isOperand = isWord && !JOINING.has(token);
+    const isOperand = isWord && !joining.has(token);
     if (isOperand && before === "operand") count += 1;
     before = isOperand || token === ")" || token === "]" || token === "}" ? "operand" : null;
     if (count > MOST_SIDE_BY_SIDE) break;

@@ -5,6 +5,7 @@ import { FunprmError } from "../../domain/errors.ts";
 import { renderSteps } from "../../domain/render.ts";
 import { AGGREGATIONS, type Aggregation } from "../../domain/reward.ts";
 import { decodeSource, segment } from "../../domain/segment.ts";
+import { VALIDATED_LANGUAGES } from "../../flows/review-change.ts";
 import { scoreSteps } from "../../flows/score-candidates.ts";
 import { scoreRows } from "../../flows/step-rows.ts";
 import type { Files, RewardModel, Syntax } from "../../ports.ts";
@@ -69,11 +70,15 @@ export function addScoreCommand(
         });
       if (paths.length === 0) throw new FunprmError("BAD_USAGE", "name candidates, or --rows FILE");
       const statement = statementOf(context.cwd, options.problem ?? "");
-      const files = paths.map((path) => ({
-        path,
-        language: languageOf(path, options.language),
-        source: decodeSource(readSource(context.cwd, path)),
-      }));
+      const files = paths.map((path) => {
+        const language = languageOf(path, options.language);
+        if (!VALIDATED_LANGUAGES.has(language))
+          throw new FunprmError(
+            "BAD_INPUT",
+            `${path}: no reward for ${language}: the model was validated on ${[...VALIDATED_LANGUAGES].join(", ")} only`,
+          );
+        return { path, language, source: decodeSource(readSource(context.cwd, path)) };
+      });
       const model = await openModel();
       try {
         const syntax = await open.syntax();
