@@ -191,7 +191,11 @@ async function calibrations(
 /** A thread that a person resolved is a finding that they declined (product.md section 2, pain 3). */
 async function dismissResolved(ports: ReviewPullPorts, at: Reviewing, findings: Finding[]): Promise<Finding[]> {
   if (!findings.some((one) => one.threadId !== null && one.state === "posted")) return findings;
-  const threads = await ports.host.reviewThreads(at.ref, at.pull.number);
+  const threads = await ports.host.reviewThreads(at.ref, at.pull.number).catch((error: unknown) => {
+    // Where the app may not read threads it still reviews.
+    if (error instanceof FunprmError && error.code === "GITHUB_REFUSED") return [];
+    throw error;
+  });
   const resolved = new Set(threads.filter((thread) => thread.resolved).map((thread) => thread.id));
   const changed: Finding[] = [];
   for (const one of findings) {
@@ -254,8 +258,9 @@ function wanted(pull: PullRequestFacts, config: RepoConfig, trigger: ReviewPullP
   const { review } = config;
   if (review.auto === "never" || (pull.draft && !review.drafts)) return false;
   if (trigger === "synchronize" && !review.on_push) return false;
-  // What the app opened carries its rewards already.
-  return !pull.headRef.startsWith("funprm/") && !review.ignore_authors.includes(pull.author);
+  // What the app opened carries its rewards already; a person's branch of that name does not. No person's login has brackets.
+  const ours = pull.headRef.startsWith("funprm/") && pull.author.endsWith("[bot]");
+  return !ours && !review.ignore_authors.includes(pull.author);
 }
 
 type SaidCheck = Pick<ReviewCheck, "title" | "summary"> &

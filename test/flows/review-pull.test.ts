@@ -1,16 +1,13 @@
 import { expect, test } from "vitest";
 import { FunprmError } from "../../src/domain/errors.ts";
 import { DEFAULT_REPO_CONFIG } from "../../src/domain/repo-config.ts";
-import { type ReviewPullPorts, reviewPull } from "../../src/flows/review-pull.ts";
+import { noteDeadReview, type ReviewPullPorts, reviewPull } from "../../src/flows/review-pull.ts";
 
-/** A review in which reading the files fails; what its check run said, in order. */
-async function said(
-  error: Error,
-  job: { attempts: number; maxAttempts: number },
-  signal = new AbortController().signal,
-) {
+const HEAD = "a".repeat(40);
+
+function world(error: Error) {
   const states: [string, string | null][] = [];
-  const pull = { number: 7, state: "open", headSha: "a".repeat(40), headRef: "x", author: "ann", draft: false };
+  const pull = { number: 7, state: "open", headSha: HEAD, headRef: "x", author: "ann", draft: false, body: "" };
   const host = {
     pullRequest: async () => pull,
     repository: async () => ({ defaultBranch: "main" }),
@@ -21,10 +18,24 @@ async function said(
   };
   const ports = {
     host,
-    model: { info: { version: "1" } },
+    model: { info: { name: "m", version: "1" } },
+    reviews: { pull: async () => ({ pausedBy: null, rounds: [] }) },
     parseConfig: () => ({ config: DEFAULT_REPO_CONFIG, problems: [] }),
   } as unknown as ReviewPullPorts;
-  const payload = { installationId: 1, repositoryId: 1, owner: "o", repo: "r", issueNumber: 7, asked: true };
+  const payload = {
+    ...{ installationId: 1, repositoryId: 1, owner: "o", repo: "r", issueNumber: 7 },
+    ...{ asked: true, full: false, head: null, command: null },
+  };
+  return { states, ports, payload };
+}
+
+/** A review in which reading the files fails; what its check run said, in order. */
+async function said(
+  error: Error,
+  job: { attempts: number; maxAttempts: number },
+  signal = new AbortController().signal,
+) {
+  const { states, ports, payload } = world(error);
   await expect(reviewPull(ports, { ...job, payload } as never, signal)).rejects.toBe(error);
   return states;
 }
@@ -38,4 +49,16 @@ test("a review that is given up leaves no check run in progress: a required one 
   const stopped = new AbortController();
   stopped.abort();
   expect(await said(new Error("bug"), { attempts: 3, maxAttempts: 3 }, stopped.signal)).toEqual([open]);
+});
+
+test("a review whose worker dies at every attempt is closed when its job is buried", async () => {
+  const { states, ports, payload } = world(new Error("never reached"));
+  await noteDeadReview(ports, { kind: "review-pull", payload } as never);
+  expect(states).toEqual([["completed", "neutral"]]);
+});
+
+test("an event of a head that was pushed over says nothing: the newer one has a job of its own", async () => {
+  const { states, ports, payload } = world(new Error("never reached"));
+  await reviewPull(ports, { payload: { ...payload, head: "b".repeat(40) } } as never, new AbortController().signal);
+  expect(states).toEqual([]);
 });
