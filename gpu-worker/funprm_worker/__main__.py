@@ -7,6 +7,30 @@ from pathlib import Path
 from funprm_worker.errors import WorkerError
 
 
+def _ablate(arguments: argparse.Namespace) -> None:
+    from funprm_worker.ablation import ABLATIONS, ablate
+    from funprm_worker.ablation_programs import PROGRAMS, ablate_programs
+
+    def report(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    name, out, seeds = arguments.name, arguments.out, arguments.seeds
+    if name == "cost":
+        from funprm_worker.ablation_cost import cost
+
+        cost(out, seeds, report)
+        return
+    if name not in PROGRAMS:
+        if name not in ABLATIONS:
+            known = ", ".join([*ABLATIONS, "cost", *PROGRAMS])
+            raise WorkerError("bad_config", f"no ablation {name!r}; the ablations are {known}")
+        ablate(name, out, seeds, arguments.steps or 20_000, report)
+        return
+    if arguments.data is None or arguments.model is None:
+        raise WorkerError("bad_config", f"ablate {name} needs --data and --model: rows of mutations and a `train` run")
+    ablate_programs(name, arguments.data, arguments.model, out, seeds, arguments.steps or 400, report)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="funprm-worker")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -56,10 +80,14 @@ def main() -> None:
     server.add_argument("--token-file", type=Path, required=True)
     server.add_argument("--threads", type=int, default=1)
     ablation = commands.add_parser("ablate", help="compare forms of the label correction where the truth is known")
-    ablation.add_argument("name", help="forms, sizes, anchor or fd-alpha")
+    ablation.add_argument(
+        "name", help="synthetic: forms, sizes, anchor, fd-alpha, cost; programs: noise, network, table-size, granularity, attribution"
+    )  # fmt: skip
+    ablation.add_argument("--data", type=Path, help="with programs: folder of mutation rows")
+    ablation.add_argument("--model", type=Path, help="with programs: folder of a `train` run")
     ablation.add_argument("--out", type=Path, required=True)
     ablation.add_argument("--seeds", type=int, default=5)
-    ablation.add_argument("--steps", type=int, default=20_000)
+    ablation.add_argument("--steps", type=int, help="20,000 synthetic, 400 on programs")
     domains = commands.add_parser("leave-one-out", help="fine-tune without each domain of problems and measure on it")
     domains.add_argument("--config", type=Path, required=True)
     domains.add_argument("--out", type=Path, required=True, help="report without its ending: OUT.md and OUT.json")
@@ -77,12 +105,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         if arguments.command == "ablate":
-            from funprm_worker.ablation import ablate
-
-            ablate(
-                arguments.name, arguments.out, arguments.seeds, arguments.steps,
-                lambda text: print(text, file=sys.stderr, flush=True),
-            )  # fmt: skip
+            _ablate(arguments)
             return
         if arguments.command == "make-tiny":
             from funprm_worker.tiny import make_tiny

@@ -171,7 +171,7 @@ def anchored(delta: Any, entry: Any, at: Any, base: Any, logit: Any, options: Op
     return out
 
 
-BISECTIONS = 30
+BISECTIONS = 16
 EASY, HARD = ("d20 meta200 flip", 20, 200, "flip", 1500.0), ("d100 meta60 zero", 100, 60, "zero", 20.0)
 ADDITIVE_RATE = 0.1
 """A logit's step is damped by r̃(1 - r̃), and 1,500 of value units would leave [0,1] at once."""

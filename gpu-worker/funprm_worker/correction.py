@@ -15,7 +15,7 @@ FORMS: tuple[str, ...] = get_args(Form)
 SIZES = ("step", "problem-step", "bucket", "global")
 WEIGHT_RANGE = (0.0, 2.0)
 """Of the published code's loss weights."""
-BISECTIONS = 30
+BISECTIONS = 16
 REMEMBERED = 10
 """Changes kept of each entry, for the alarm of oscillation (health.py)."""
 

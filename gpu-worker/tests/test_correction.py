@@ -54,11 +54,11 @@ def test_each_entry_counts_its_own_steps() -> None:
 
 def test_the_anchor_pulls_back_and_more_trials_pull_harder() -> None:
     labels = [StepLabel("few", "p", 0, 2, 1.0, 2), StepLabel("many", "p", 1, 2, 8.0, 16)]
-    one = CorrectionTable(labels, TableSettings(optimiser="sgd", rate=1e-3, anchor=0.1), F64)
+    one = CorrectionTable(labels, TableSettings(optimiser="sgd", rate=1e-2, anchor=0.1), F64)
     one.values[0][:] = 1.0
     one.update(torch.arange(2), torch.zeros(2, dtype=F64))
     few, many = (1.0 - one.values[0]).tolist()
-    assert many == pytest.approx(8 * few, rel=1e-3) and few > 0
+    assert many == pytest.approx(8 * few, rel=0.05) and few > 0
 
 
 @pytest.mark.parametrize("rate", [1e-3, 1.0, 1e5])
