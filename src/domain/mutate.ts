@@ -165,7 +165,7 @@ function ofStatement(statement: Statement, locals: readonly string[], text: stri
 }
 
 /** Length of the signature up to its colon and line end. */
-function headerLength(text: string): number {
+export function headerLength(text: string): number {
   let depth = 0;
   const start = Math.max(0, text.search(/(?:^|\n)\s*(?:async\s+)?def\b/));
   for (let at = start; at < text.length; at++) {
