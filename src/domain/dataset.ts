@@ -230,7 +230,9 @@ export type SharedPrefixes = { two: number; four: number };
  */
 export function labelSharedPrefixes(rows: readonly TrainingRow[]): SharedPrefixes {
   const counts = new Map<string, [number, number]>();
-  const real = rows.filter((row) => row.pool !== "constructed" && row.source.at(-1) === "unit_test");
+  const real = rows.filter(
+    (row) => row.pool !== "constructed" && (row.source.at(-1) === "unit_test" || row.source.at(-1) === "outcome"),
+  );
   for (const row of real)
     for (const key of prefixKeys(row)) {
       const [passes, trials] = counts.get(key) ?? [0, 0];

@@ -102,6 +102,15 @@ export function resultsOf(run: RepositoryTestRun, canary: Canary | null): TestRe
   );
 }
 
+/** What base says of the merged head's tests: one whose file cannot be loaded there ended as its file did. */
+export function resultsOnBase(base: RepositoryTestRun, head: RepositoryTestRun): TestResult[] {
+  const results = resultsOf(base, null);
+  const known = new Set(base.tests.map((row) => row.id));
+  const unseen = head.tests.map((row) => row.id).filter((id) => !known.has(id));
+  const unloaded = [...outcomesOf(base, null, unseen)].filter(([, ended]) => ended.outcome === "error");
+  return [...results, ...unloaded.map(([id]) => ({ id, outcome: "error" as const, executes: [], traceback: [] }))];
+}
+
 function rowsOf(run: RepositoryTestRun, canary: Canary | null): Row[] {
   return run.tests.filter((row) => canary === null || !row.id.includes(canary.marker));
 }
@@ -127,7 +136,7 @@ function whyUnusable(run: RepositoryTestRun, canary: Canary): Unusable | null {
 type Ended = { outcome: Row["outcome"] | "missing"; error: string | null };
 
 /** A test whose file could not be loaded ended as its file did. */
-function outcomesOf(run: RepositoryTestRun, canary: Canary, ids: readonly string[]): Map<string, Ended> {
+function outcomesOf(run: RepositoryTestRun, canary: Canary | null, ids: readonly string[]): Map<string, Ended> {
   const rows = rowsOf(run, canary);
   const byId = new Map(rows.map((row) => [row.id, row]));
   const files = rows

@@ -67,6 +67,7 @@ function newCheck(world: World, wanted: Pick<CheckRun, "name" | "headSha" | "for
 
 /** Continuous integration, another app, says what it found at a commit; null: it has begun. */
 export function foreignCheck(world: World, repo: Repo, name: string, headSha: string, conclusion: string | null): void {
+  world.addUser(CI, "Bot");
   const run = newCheck(world, { name, headSha, foreign: true });
   run.status = conclusion === null ? "in_progress" : "completed";
   run.conclusion = conclusion;

@@ -7,7 +7,7 @@ import { chainOfEdits } from "../domain/chain.ts";
 import type { OutlineOf } from "../domain/cof-answer.ts";
 import { sanitizeIssueText } from "../domain/issue-text.ts";
 import type { RepositoryTestRun } from "../domain/judge.ts";
-import { canaryBeside, judgeMerged, resultsOf } from "../domain/merged-tests.ts";
+import { canaryBeside, judgeMerged, resultsOf, resultsOnBase } from "../domain/merged-tests.ts";
 import { type FunctionAt, functionId, type JudgedCandidate, type TestResult } from "../domain/outcome.ts";
 import { applyEdits } from "../domain/patch.ts";
 import { RENDER_VERSION, renderPrompt } from "../domain/render.ts";
@@ -85,7 +85,7 @@ export async function testPull(
   const passed = (run: RepositoryTestRun) => run.tests.length > 0 && run.tests.every(isFine);
   return {
     head: resultsOf(head, null),
-    base: resultsOf(base, null),
+    base: resultsOnBase(base, head),
     passed: passed(head),
     passedOnBase: passed(base),
   };
