@@ -50,7 +50,7 @@ class TuneRun:
     tokens: int = 4096
     rate: float = 3e-4
     weight_decay: float = 0.01
-    rehearsal: float = 1.0
+    rehearsal: float = 0.5
     form: str = "logit"
     table_rate: float = 0.1
     anchor: float = 0.01
@@ -164,7 +164,7 @@ class _Tuning:
         return step_rewards(self.model, [_encoded(chain) for chain in chains], self.encoder.pad_id)
 
     def _plan(self) -> list[list[Chain]]:
-        """Batches of all epochs: rows of one problem side by side, rehearsed rows beside labelled ones."""
+        """Batches of all epochs: rows of one problem side by side, rehearsed rows beside labelled ones, lengths alike."""
         rng = random.Random(self.run.seed)
         problems: dict[str, list[Chain]] = defaultdict(list)
         for chain in self.labelled:
@@ -173,23 +173,18 @@ class _Tuning:
         for _ in range(self.run.epochs):
             order = sorted(problems)
             rng.shuffle(order)
-            queue = [chain for group in order for chain in rng.sample(problems[group], len(problems[group]))]
-            batch: list[Chain] = []
-            owed = 0.0
-            for chain in queue:
-                fresh = [chain]
-                owed += self.run.rehearsal
-                while owed >= 1 and self.rehearsed:
-                    fresh.append(rng.choice(self.rehearsed))
-                    owed -= 1
-                widest = max(len(one.ids) for one in [*batch, *fresh])
-                if batch and widest * (len(batch) + len(fresh)) > self.run.tokens:
-                    batches.append(batch)
-                    batch = []
-                batch += fresh
-            if batch:
-                batches.append(batch)
-        return batches
+            groups = [problems[group] for group in order]
+            per_group = self.run.rehearsal * len(self.labelled) / len(groups)
+            for group in groups:
+                count = int(per_group + rng.random())
+                # The nearest in length of a few: padding costs what a token costs.
+                width = len(group[0].ids)
+                group_rows = list(group)
+                for _ in range(count if self.rehearsed else 0):
+                    drawn = rng.sample(self.rehearsed, min(8, len(self.rehearsed)))
+                    group_rows.append(min(drawn, key=lambda one: abs(len(one.ids) - width)))
+                batches.append(group_rows)
+        return _packed(batches, self.run.tokens, rng)
 
     def _inner(self, chains: Sequence[Chain]) -> InnerBatch:
         at = [(i, position, label) for i, one in enumerate(chains) for position, label in one.targets]
@@ -197,10 +192,12 @@ class _Tuning:
         return InnerBatch((pad([one.ids for one in chains], self.encoder.pad_id), rows, positions), labels)
 
     def _outer(self, rng: random.Random) -> MetaBatch:
+        first = rng.choice(self.meta)
+        near = sorted(rng.sample(self.meta, len(self.meta)), key=lambda one: abs(len(one.ids) - len(first.ids)))
         chains: list[Chain] = []
-        for one in rng.sample(self.meta, len(self.meta)):
+        for one in near:
             widest = max(len(chain.ids) for chain in [*chains, one])
-            if chains and widest * (len(chains) + 1) > self.run.tokens:
+            if chains and widest * (len(chains) + 1) > self.run.tokens // 2:
                 break
             chains.append(one)
         at = [(i, position) for i, one in enumerate(chains) for position in one.ends]
@@ -326,6 +323,22 @@ class _Tuning:
             "licence": f"{self.base['licence']}; labels private to the installation",
         }
         write_bundle(out, facts, parity_rows([], self.run.seed), PARITY_TOLERANCE)
+
+
+def _packed(groups: list[list[Chain]], tokens: int, rng: random.Random) -> list[list[Chain]]:
+    """Groups into batches of at most `tokens` padded ones; a group larger than that is a batch of its own."""
+    batches: list[list[Chain]] = []
+    for start in range(0, len(groups), 64):
+        window = sorted(groups[start : start + 64], key=lambda group: max(len(one.ids) for one in group))
+        packed: list[list[Chain]] = [[]]
+        for group in window:
+            together = [*packed[-1], *group]
+            if packed[-1] and max(len(one.ids) for one in together) * len(together) > tokens:
+                packed.append([])
+            packed[-1] += group
+        rng.shuffle(packed)
+        batches += packed
+    return batches
 
 
 def _encoded(chain: Chain) -> EncodedRow:

@@ -37,6 +37,11 @@ export const environmentSchema = z.object({
     .min(1)
     .default("funprm.sqlite")
     .describe("SQLite file with jobs and runs; created when missing."),
+  LEARNING_DIR: z
+    .string()
+    .min(1)
+    .default("funprm-learning")
+    .describe("Folder of training runs and of the bundles they made; created when missing."),
   MODEL_DIR: z.string().min(1).optional().describe("Folder of the reward model's bundle; the embedded one when unset."),
   WORKER_URL: z
     .url({ protocol: /^https?$/ })

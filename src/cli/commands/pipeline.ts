@@ -94,58 +94,6 @@ export function addPipelineCommands(program: Command, context: CommandContext, o
       }
     });
 
-  program
-    .command("train")
-    .description("train a reward model on built rows with gpu-worker on this machine, and export its bundle")
-    .requiredOption("--data <folder>", "rows, made by `dataset build`")
-    .option("--preset <name>", "settings: a file of gpu-worker/presets by its name", "funprm-mini")
-    .option("--run <folder>", "checkpoints and metrics; a run that was stopped goes on", "runs/train")
-    .option("--bundle <folder>", "where the bundle goes", "runs/bundle")
-    .option("--name <name>", "name of the bundle", "funprm-mini")
-    .option("--bundle-version <version>", "version of the bundle", "0.0.1")
-    .option("--runs <folder>", "folder of the log of runs", "runs")
-    .option("--json", "print JSON")
-    .action(
-      async (options: {
-        data: string;
-        preset: string;
-        run: string;
-        bundle: string;
-        name: string;
-        bundleVersion: string;
-        runs: string;
-        json?: boolean;
-      }) => {
-        const files = open.files();
-        const { bundle } = await open.trainer().train(
-          {
-            data: path(options.data),
-            run: path(options.run),
-            bundle: path(options.bundle),
-            size: options.preset,
-            name: options.name,
-            version: options.bundleVersion,
-          },
-          (line) => context.stderr(`${line}\n`),
-        );
-        const manifest = JSON.parse(await files.text(join(bundle, "manifest.json"))) as Manifest;
-        const figures = manifest.metrics.solution;
-        const logged = await logRun(path(options.runs), files, open.clock.now(), {
-          kind: "train",
-          settings: {
-            preset: options.preset,
-            model: `${manifest.name} ${manifest.version}`,
-            parameters: manifest.parameters,
-            rows: manifest.trainedOn.rows,
-          },
-          figures: { auc: figures.auc, "prm-mean N=8": figures.bestOf, "random N=8": figures.random },
-        });
-        print(context, options, { bundle, run: logged }, [
-          `bundle ${bundle}, run ${logged.id}; compare with \`funprm runs --compare\``,
-        ]);
-      },
-    );
-
   common(program.command("pipeline"), "runs/pipeline")
     .description(
       "generate, label, train and evaluate on a problem set, without an LLM: solutions and mutants from a pool",
@@ -194,15 +142,6 @@ export function addPipelineCommands(program: Command, context: CommandContext, o
       }
     });
 }
-
-type Figure = { value: number; ci: [number, number] } | null;
-type Manifest = {
-  name: string;
-  version: string;
-  parameters: number;
-  trainedOn: { rows: number };
-  metrics: { solution: { auc: Figure; bestOf: Figure; random: Figure } };
-};
 
 function settingsOf(options: Common & { n?: string; prompt?: string }, context: CommandContext) {
   const preset: Preset | undefined = PRESETS[options.preset];
