@@ -27,6 +27,7 @@ import {
   serve,
   signingKeyOf,
 } from "../compose.ts";
+import { gatePorts, openLearning, openRegistry } from "../compose-learning.ts";
 import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { parseRepoConfig } from "../config/repo-config.ts";
 import { STORIES } from "../demo-stories.ts";
@@ -41,6 +42,7 @@ import { addEvaluateCommand } from "./commands/evaluate.ts";
 import { addJobsCommand } from "./commands/jobs.ts";
 import { addJudgeCommand } from "./commands/judge.ts";
 import { addLinkCommand } from "./commands/link.ts";
+import { addModelsCommand } from "./commands/models.ts";
 import { addPipelineCommands, type PipelineDependencies } from "./commands/pipeline.ts";
 import { addReplayCommand } from "./commands/replay.ts";
 import { addReviewCommand } from "./commands/review.ts";
@@ -49,6 +51,7 @@ import { addScoreCommand } from "./commands/score.ts";
 import { addServeCommand } from "./commands/serve.ts";
 import { addSolveCommand } from "./commands/solve.ts";
 import { addStepsCommand } from "./commands/steps.ts";
+import { addTrainCommand } from "./commands/train.ts";
 import type { CommandContext } from "./context.ts";
 
 /** Runs one command. Exit code: 0 done, 1 the work failed, 2 bad usage or bad input. */
@@ -111,6 +114,13 @@ export async function main(args: string[]): Promise<number> {
     clock: systemClock,
   };
   addPipelineCommands(program, context, pipeline);
+  addTrainCommand(program, context, {
+    trainer: pipeline.trainer,
+    files: createFiles,
+    clock: systemClock,
+    learning: () => openLearning(context.stderr),
+  });
+  addModelsCommand(program, context, { registry: openRegistry, gate: gatePorts, files: createFiles });
   addComplianceCommand(program, context, pipeline);
   addRunsCommand(program, context, { files: createFiles });
   addSolveCommand(program, context, {
