@@ -27,6 +27,7 @@ import { parseRepoConfig } from "./config/repo-config.ts";
 import { type Budget, createBudget } from "./domain/budget.ts";
 import { FunprmError } from "./domain/errors.ts";
 import { signLink } from "./domain/link.ts";
+import type { BundledModel } from "./domain/repo-config.ts";
 import { sealManifest, signingKey } from "./domain/run-manifest.ts";
 import { startFakeGitHub } from "./fake-github/start.ts";
 import { createActiveModel } from "./flows/active-model.ts";
@@ -37,8 +38,12 @@ import funprm from "./index.ts";
 import type { Generator, Judge, LearningStore, Log, RewardModel, RunStore } from "./ports.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** Folder of a bundle in `models/`. */
+export function bundledModel(name: BundledModel): string {
+  return `${ROOT}models/${name}`;
+}
 /** The bundle that ships with funprm. */
-export const EMBEDDED_MODEL = `${ROOT}models/funprm-mini`;
+export const EMBEDDED_MODEL = bundledModel("funprm-mini");
 /** The trainer and its presets. */
 export const GPU_WORKER = `${ROOT}gpu-worker`;
 export const DEMO = {
@@ -51,6 +56,23 @@ export const DEMO = {
 };
 
 const LINK_DAYS = 7;
+
+/** The bundles that ship with funprm, each opened when it is first asked for and kept. */
+export function openBundles(): { bundled(name: BundledModel): Promise<RewardModel>; dispose(): Promise<void> } {
+  const opened = new Map<BundledModel, Promise<RewardModel>>();
+  return {
+    bundled(name) {
+      const model = opened.get(name) ?? openRewardModel(bundledModel(name));
+      opened.set(name, model);
+      // One that failed is tried again by the next run.
+      model.catch(() => opened.delete(name));
+      return model;
+    },
+    dispose: async () => {
+      for (const model of opened.values()) await (await model).dispose();
+    },
+  };
+}
 
 export function matchesGlob(glob: string, path: string): boolean {
   return picomatch.isMatch(path, glob, { dot: true });
@@ -223,6 +245,7 @@ async function start(
 ): Promise<{ url: string; runs: RunStore; learning: LearningStore; stop(): Promise<void> }> {
   const { log } = options;
   const model: RewardModel = await openRewardModel(env.MODEL_DIR ?? EMBEDDED_MODEL);
+  const bundles = openBundles();
   const judge = await openJudge(env, log);
   const { jobs, runs, reviews, learning, models, close } = await openDatabase({
     path: env.DATABASE_PATH,
@@ -257,6 +280,7 @@ async function start(
     workspace: createWorkspace(),
     syntax: await createSyntax(),
     model,
+    bundled: bundles.bundled,
     judge,
     clock: systemClock,
     log,
@@ -286,6 +310,7 @@ async function start(
     retentionDays: env.RETENTION_DAYS,
     closed: async () => {
       await active.dispose();
+      await bundles.dispose();
       await model.dispose();
       await close();
     },

@@ -16,6 +16,7 @@ import {
   GPU_WORKER,
   linkFor,
   matchesGlob,
+  openBundles,
   openCheckpoint,
   openGenerator,
   openJobs,
@@ -34,6 +35,7 @@ import { STORIES } from "../demo-stories.ts";
 import { createBudget } from "../domain/budget.ts";
 import { FunprmError } from "../domain/errors.ts";
 import { runDemo } from "../run-demo.ts";
+import { addCalibrateCommand } from "./commands/calibrate.ts";
 import { addComplianceCommand } from "./commands/compliance.ts";
 import { addDatasetCommand } from "./commands/dataset.ts";
 import { addDemoCommand } from "./commands/demo.ts";
@@ -41,6 +43,7 @@ import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEvaluateCommand } from "./commands/evaluate.ts";
 import { addJobsCommand } from "./commands/jobs.ts";
 import { addJudgeCommand } from "./commands/judge.ts";
+import { addLabelsCommand } from "./commands/labels.ts";
 import { addLinkCommand } from "./commands/link.ts";
 import { addModelsCommand } from "./commands/models.ts";
 import { addPipelineCommands, type PipelineDependencies } from "./commands/pipeline.ts";
@@ -80,9 +83,17 @@ export async function main(args: string[]): Promise<number> {
     files: createFiles,
     version: manifest.version,
   });
+  addCalibrateCommand(program, context, {
+    stores: openJobs,
+    rewardModel: (folder) => openRewardModel(folder ?? EMBEDDED_MODEL),
+    files: createFiles,
+    clock: systemClock,
+  });
   addDatasetCommand(program, context, {
     syntax: () => createSyntax(),
     files: createFiles,
+    learning: openJobs,
+    clock: systemClock,
     judge: () => createSandboxJudge({ weakestTier: readEnvironment().SANDBOX_WEAKEST_TIER }),
   });
   addJudgeCommand(program, context, {
@@ -140,6 +151,7 @@ export async function main(args: string[]): Promise<number> {
         syntax: await createSyntax(),
         generator,
         model: await openRewardModel(env.MODEL_DIR ?? EMBEDDED_MODEL),
+        bundled: openBundles().bundled,
         judge: await openJudge(env, log),
       };
     },
@@ -160,6 +172,7 @@ export async function main(args: string[]): Promise<number> {
     signingKey: () => signingKeyOf(readEnvironment()),
   });
   addDemoCommand(program, context, { run: runDemo, stories: STORIES });
+  addLabelsCommand(program, context, { learning: openJobs, files: createFiles, clock: systemClock });
   addJobsCommand(program, context, { jobs: openJobs });
   addLinkCommand(program, context, { link: linkFor });
   addDoctorCommand(program, context, { checks: doctorChecks() });

@@ -2,7 +2,13 @@
 import { isMap, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { FunprmError } from "../domain/errors.ts";
-import { DEFAULT_REPO_CONFIG, leaves, type ParsedRepoConfig, type RepoConfig } from "../domain/repo-config.ts";
+import {
+  BUNDLED_MODELS,
+  DEFAULT_REPO_CONFIG,
+  leaves,
+  type ParsedRepoConfig,
+  type RepoConfig,
+} from "../domain/repo-config.ts";
 import { SELECT_RULES } from "../domain/select.ts";
 
 export const CONFIG_PATH = ".github/funprm.yml";
@@ -84,6 +90,10 @@ export const repoConfigSchema = z
         backend: z
           .enum(["embedded", "llm-judge"])
           .describe("What scores functions: the reward model here, or the LLM's own P(yes) to one fixed question."),
+        model: z
+          .enum(BUNDLED_MODELS)
+          .nullable()
+          .describe("One of the reward models that ship with funprm; null = the operator's."),
       })
       .partial(),
     llm: z

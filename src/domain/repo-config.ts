@@ -28,7 +28,8 @@ export type RepoConfig = {
   check: { fail_on: "none" | "finding"; neutral_as: "neutral" | "action_required" };
   /** Of several that match a path the last one holds. */
   paths: { match: string; review: { max_inline: number } }[];
-  prm: { backend: "embedded" | "llm-judge" };
+  /** `model` null = the operator's. */
+  prm: { backend: "embedded" | "llm-judge"; model: BundledModel | null };
   llm: { model: string | null; temperature: number };
   budget: { usd_per_run: number };
   commit: { signoff: "bot" | false };
@@ -37,6 +38,10 @@ export type RepoConfig = {
   learn: { collect: "none" | "app" | "all"; shadow: number };
   tests: { runner: "none" | "sandbox"; command: string[] | null; environment: string | null; timeout_s: number };
 };
+
+/** The bundles that ship with funprm, by the names of their folders in `models/`. */
+export const BUNDLED_MODELS = ["funprm-mini", "funprm-mini-corrected"] as const;
+export type BundledModel = (typeof BUNDLED_MODELS)[number];
 
 export type ParsedRepoConfig = {
   config: RepoConfig;
@@ -72,7 +77,7 @@ export const DEFAULT_REPO_CONFIG: RepoConfig = {
   },
   check: { fail_on: "none", neutral_as: "neutral" },
   paths: [],
-  prm: { backend: "embedded" },
+  prm: { backend: "embedded", model: null },
   llm: { model: null, temperature: 0.8 },
   budget: { usd_per_run: 2 },
   commit: { signoff: false },

@@ -1,5 +1,5 @@
 /** Who scores functions and who holds duels in one run; what the settings ask for in vain is said, never silently replaced. */
-import type { RepoConfig } from "../domain/repo-config.ts";
+import type { BundledModel, RepoConfig } from "../domain/repo-config.ts";
 import type { PairJudge, RewardModel } from "../ports.ts";
 
 export type LlmJudge = RewardModel & PairJudge;
@@ -15,12 +15,21 @@ export type ChosenJudges = {
   missing: string[];
 };
 
+/** What scores without a language model: the bundle that the settings name, else the model of the operator. */
+export type Scorers = { model: RewardModel; bundled(name: BundledModel): Promise<RewardModel> };
+
+export function chooseReward({ prm }: Pick<RepoConfig, "prm">, scorers: Scorers): RewardModel | Promise<RewardModel> {
+  // Settings of a run that was stored by an earlier version have no such key.
+  return (prm.model ?? null) === null ? scorers.model : scorers.bundled(prm.model!);
+}
+
 /** @param open opens the language model only when something is asked of it; a text instead says why there is none. */
-export function chooseJudges(
+export async function chooseJudges(
   config: Pick<RepoConfig, "prm" | "fix">,
-  model: RewardModel,
+  scorers: Scorers,
   open: () => LlmJudge | string,
-): ChosenJudges {
+): Promise<ChosenJudges> {
+  const model = await chooseReward(config, scorers);
   const [scores, duels] = [config.prm.backend === "llm-judge", config.fix.select === "knockout"];
   const none = { model, pairs: null, judge: null, scorer: "reward" as const };
   if (!scores && !duels) return { ...none, missing: [] };

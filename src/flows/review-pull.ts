@@ -27,6 +27,7 @@ import type {
   Syntax,
 } from "../ports.ts";
 import { cachedRewards } from "./cached-rewards.ts";
+import { chooseReward, type Scorers } from "./choose-judges.ts";
 import { gatherReviewEvidence } from "./gather-review-evidence.ts";
 import { postReview } from "./post-review.ts";
 import { readPullFiles } from "./read-pull-files.ts";
@@ -36,6 +37,8 @@ export type ReviewPullPorts = {
   host: GitHost;
   syntax: Syntax;
   model: RewardModel;
+  /** A bundle that ships with funprm, opened when it is first asked for. */
+  bundled: Scorers["bundled"];
   reviews: ReviewStore;
   /** Outcomes of past pull requests, for labelled neighbours. */
   learning: LearningStore;
@@ -64,8 +67,9 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
   const pull = await host.pullRequest(ref, payload.issueNumber);
   if (pull.state === "closed" || (payload.head !== null && payload.head !== pull.headSha)) return;
   if (!(await mayAsk(host, ref, payload))) return;
-  const check = checkOf(host, ref, pull, ports.model);
   const settings = await settingsOf(ports, ref);
+  const model = settings.config === null ? ports.model : await chooseReward(settings.config, ports);
+  const check = checkOf(host, ref, pull, model);
   if (settings.config === null) {
     await check({
       conclusion: "neutral",
@@ -92,7 +96,7 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
   }
   await check(null);
   try {
-    const done = await reviewed(ports, { ref, pull, config, state, full: payload.full }, signal);
+    const done = await reviewed({ ...ports, model }, { ref, pull, config, state, full: payload.full }, signal);
     if (done === null) {
       await check({
         conclusion: "cancelled",

@@ -23,7 +23,7 @@ import type {
   Syntax,
   Workspace,
 } from "../ports.ts";
-import { chooseJudges, type LlmJudge } from "./choose-judges.ts";
+import { chooseJudges, type LlmJudge, type Scorers } from "./choose-judges.ts";
 import { effect } from "./effect.ts";
 import { Interruption } from "./jobs.ts";
 import { publishCandidate, pullRequestTitle } from "./publish-candidate.ts";
@@ -36,6 +36,8 @@ export type SolveIssuePorts = {
   workspace: Workspace;
   syntax: Syntax;
   model: RewardModel;
+  /** A bundle that ships with funprm, opened when it is first asked for. */
+  bundled: Scorers["bundled"];
   /** Said with the result when `model` stands in for another that was to score. */
   scorerNote?: string | null;
   judge: Judge | null;
@@ -281,9 +283,9 @@ class Attempt {
     const settings = { model: this.#config.llm.model ?? null, budget };
     const generator = this.#ports.generator(settings);
     this.#judgedBefore = this.#run.judged ?? null;
-    const judges = chooseJudges(
+    const judges = await chooseJudges(
       this.#config,
-      this.#ports.model,
+      this.#ports,
       () => this.#ports.llmJudge(settings) ?? "no LLM is configured",
     );
     this.#judge = judges.judge;

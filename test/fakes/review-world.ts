@@ -69,6 +69,7 @@ export async function startReviewWorld(config: string) {
     }),
     syntax: await createSyntax(),
     model,
+    bundled: async () => model,
     reviews: database.reviews,
     learning: database.learning,
     runs: database.runs,

@@ -10,7 +10,7 @@ import { sha256 } from "../../domain/ids.ts";
 import type { ParsedRepoConfig } from "../../domain/repo-config.ts";
 import type { RunManifest, SealedManifest } from "../../domain/run-manifest.ts";
 import { unifiedPatch } from "../../domain/unified-patch.ts";
-import { chooseJudges, type LlmJudge } from "../../flows/choose-judges.ts";
+import { chooseJudges, type LlmJudge, type Scorers } from "../../flows/choose-judges.ts";
 import { manifestOf, textsOf } from "../../flows/record-run.ts";
 import { type SolvePorts, type SolveSettings, solveProblem } from "../../flows/solve-problem.ts";
 import type { Checkout, Files } from "../../ports.ts";
@@ -21,7 +21,7 @@ export type SolveDependencies = {
   files: () => Files;
   checkout(path: string): Promise<Checkout>;
   /** Ports for a local run; `replay` is a file of recorded answers or null for the configured LLM. */
-  ports(replay: string | null, settings: LlmSettings): Promise<Omit<SolvePorts, "pairs">>;
+  ports(replay: string | null, settings: LlmSettings): Promise<Omit<SolvePorts, "pairs"> & Scorers>;
   /** Null without a key. */
   llmJudge(settings: LlmSettings): LlmJudge | null;
   seal(manifest: Omit<RunManifest, "funprm">): SealedManifest;
@@ -81,7 +81,7 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
       context.stderr(`funprm: .github/funprm.yml line ${problem.line}: ${problem.message}\n`);
     const llm = { model: config.llm.model, budget: createBudget(config.budget.usd_per_run) };
     const ports = await dependencies.ports(options.replay === undefined ? null : path(options.replay), llm);
-    const { model, pairs, scorer, missing } = chooseJudges(config, ports.model, () =>
+    const { model, pairs, scorer, missing } = await chooseJudges(config, ports, () =>
       options.replay === undefined
         ? (dependencies.llmJudge(llm) ?? "no LLM is configured")
         : "recorded answers are replayed, so no LLM is asked",
