@@ -1,30 +1,85 @@
 import { cpus } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import { FunprmError } from "../../domain/errors.ts";
 import { buildDataset } from "../../flows/build-dataset.ts";
+import {
+  buildSnapshot,
+  diffSnapshots,
+  LABELS_AN_ACTOR,
+  readSnapshot,
+  snapshotText,
+} from "../../flows/build-snapshot.ts";
 import { type MutateSummary, mutatePrograms } from "../../flows/mutate-programs.ts";
-import type { Files, Judge, Log, Syntax } from "../../ports.ts";
+import type { Clock, Files, Judge, LearningStore, Log, Syntax } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
 
-type BuildOptions = { sets: string[]; out: string; limit?: number; json?: boolean };
-type MutateCommand = BuildOptions & { functions: number; bases: number; perFunction: number; seed: number };
+type BuildOptions = {
+  sets?: string[];
+  labels?: boolean;
+  out: string;
+  limit?: number;
+  perActor: number;
+  withoutActor: string[];
+  json?: boolean;
+};
+type MutateCommand = { sets: string[]; out: string; limit?: number; json?: boolean } & {
+  functions: number;
+  bases: number;
+  perFunction: number;
+  seed: number;
+};
 
-/** `dataset build`: candidate sets to training, meta and validation rows with a card. `dataset mutate`: known step truth. */
+/**
+ * `dataset build`: candidate sets, or the labels of the log, to training, meta and validation rows with a card. `dataset
+ * mutate`: known step truth. `dataset show` and `diff`: snapshots of labels.
+ */
 export function addDatasetCommand(
   program: Command,
   context: CommandContext,
-  open: { syntax: () => Promise<Syntax>; files: () => Files; judge: () => Promise<Judge & { dispose(): void }> },
+  open: {
+    syntax: () => Promise<Syntax>;
+    files: () => Files;
+    judge: () => Promise<Judge & { dispose(): void }>;
+    learning: () => Promise<{ learning: LearningStore; close(): Promise<void> }>;
+    clock: Clock;
+  },
 ): void {
   const dataset = program.command("dataset").description("training data");
   addMutateCommand(dataset, context, open);
+  addSnapshotCommands(dataset, context, open.files);
+  const actors = (login: string, others: string[]) => [...others, login];
   dataset
     .command("build")
-    .description("candidate sets to training, meta and validation rows with a card")
-    .requiredOption("--sets <file...>", "candidate sets (JSONL, .gz or not)")
-    .requiredOption("--out <folder>", "where the rows and the card go")
+    .description("candidate sets, or the labels of the log, to training, meta and validation rows with a card")
+    .option("--sets <file...>", "candidate sets (JSONL, .gz or not)")
+    .option("--labels", "labels of merged pull requests, from the database")
+    .requiredOption("--out <folder>", "where the rows and the card go; with --labels a folder named by their content")
     .option("--limit <n>", "problems of each set", positiveInteger)
+    .option("--per-actor <n>", "labels of one person at most", positiveInteger, LABELS_AN_ACTOR)
+    .option("--without-actor <login>", "leave a person's labels out; may be given again", actors, [])
     .option("--json", "print the card as JSON")
     .action(async (options: BuildOptions) => {
+      if ((options.labels === true) === (options.sets !== undefined))
+        throw new FunprmError("BAD_USAGE", "dataset build: give --sets FILE… or --labels");
+      if (options.sets === undefined) {
+        const { learning, close } = await open.learning();
+        try {
+          const card = await buildSnapshot(
+            { learning, files: open.files(), clock: open.clock },
+            {
+              out: resolve(context.cwd, options.out),
+              perActor: options.perActor,
+              without: options.withoutActor,
+              repositoryId: null,
+            },
+          );
+          context.stdout(options.json === true ? `${JSON.stringify(card)}\n` : `${card.folder}\n${snapshotText(card)}`);
+        } finally {
+          await close();
+        }
+        return;
+      }
       const silent = () => {};
       const log: Log = {
         debug: silent,
@@ -44,6 +99,33 @@ export function addDatasetCommand(
         options.json === true
           ? `${JSON.stringify(card)}\n`
           : `${out}: ${training.rows} training, ${meta.rows} meta, ${validation.rows} validation rows; see card.md\n`,
+      );
+    });
+}
+
+function addSnapshotCommands(dataset: Command, context: CommandContext, files: () => Files): void {
+  dataset
+    .command("show")
+    .description("the card of a snapshot of labels")
+    .argument("<folder>")
+    .option("--json", "print JSON")
+    .action(async (folder: string, { json }: { json?: boolean }) => {
+      const card = await readSnapshot(files(), resolve(context.cwd, folder));
+      context.stdout(json === true ? `${JSON.stringify(card)}\n` : snapshotText(card));
+    });
+  dataset
+    .command("diff")
+    .description("rows that two snapshots do not share")
+    .argument("<before>")
+    .argument("<after>")
+    .option("--json", "print JSON")
+    .action(async (before: string, after: string, { json }: { json?: boolean }) => {
+      const found = await diffSnapshots(files(), resolve(context.cwd, before), resolve(context.cwd, after));
+      const { added, removed, relabelled, moved, same } = found;
+      context.stdout(
+        json === true
+          ? `${JSON.stringify(found)}\n`
+          : `${added} rows added, ${removed} removed, ${relabelled} with another label, ${moved} in another set, ${same} the same\n`,
       );
     });
 }
