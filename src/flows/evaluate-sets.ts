@@ -15,13 +15,13 @@ import { type Readability, readabilityOf } from "../domain/readability.ts";
 import { RENDER_VERSION, renderSteps } from "../domain/render.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
 import { type SetInput, type StepTruth, setReport } from "../evaluation/evaluate.ts";
-import { type Granularity, piecesOf } from "../evaluation/granularity.ts";
+import { type Granularity, passesOf, piecesOf } from "../evaluation/granularity.ts";
 import { type EvaluateSettings, type Judged, judgePools } from "../evaluation/judge-pools.ts";
 import type { Member, PieceRewards, Pool } from "../evaluation/pools.ts";
 import type { EvaluationReport, ReportedModel, SetReport } from "../evaluation/report.ts";
 import type { Judge, RewardModel, RowCache, Syntax } from "../ports.ts";
 import { EVIDENCE_VERSION, type Evidence, gatherEvidence, NO_EVIDENCE, withFormImports } from "./gather-evidence.ts";
-import { type ScoredChain, scoreSteps } from "./score-candidates.ts";
+import { type Chain, type ScoredChain, scoreSteps } from "./score-candidates.ts";
 
 export type Reward = Pick<ScoredChain, "rewards" | "attribution"> & { tokens: number[] };
 
@@ -240,29 +240,34 @@ async function rewardsOf(
   signal: AbortSignal | undefined,
 ): Promise<Map<string, Reward>> {
   const found = new Map<string, Reward>();
-  const missing: { id: string; key: string; steps: { rendered: string; signature: string }[] }[] = [];
-  for (const [id, program] of programs) {
-    const pieces = piecesOf(
-      program.steps.map((step) => step.rendered),
-      granularity,
-    );
+  const missing: { id: string; key: string; chains: Chain[]; skip: number[] }[] = [];
+  for (const [id, { steps }] of programs) {
+    const rendered = steps.map((step) => step.rendered);
+    const pieces = piecesOf(rendered, granularity);
     const key = sha256(JSON.stringify([model.info.sha256, RENDER_VERSION, problem.prompt, pieces]));
     const known = kept.get(key);
     if (known) found.set(id, known);
+    else if (granularity === "function") missing.push({ id, key, chains: [{ id, steps }], skip: [0] });
     else {
-      // Only a function has a signature that can stand for it.
-      const signatures = granularity === "function" ? program.steps.map((step) => step.signature) : [];
-      missing.push({
+      const passes = passesOf(pieces);
+      const chains = passes.map(({ from, to }) => ({
         id,
-        key,
-        steps: pieces.map((rendered, at) => ({ rendered, signature: signatures[at] ?? "" })),
-      });
+        // Only a function has a signature that can stand for it.
+        steps: pieces.slice(from, to).map((piece) => ({ rendered: piece, signature: "" })),
+      }));
+      missing.push({ id, key, chains, skip: passes.map(({ from, read }) => read - from) });
     }
   }
-  const scored = missing.length === 0 ? [] : await scoreSteps(model, problem.prompt, missing, {}, signal);
-  for (const [at, { id, key }] of missing.entries()) {
-    const { rewards, attribution, tokens } = scored[at]!;
-    const reward = { rewards, attribution, tokens };
+  const chains = missing.flatMap((one) => one.chains);
+  const scored = chains.length === 0 ? [] : await scoreSteps(model, problem.prompt, chains, {}, signal);
+  let at = 0;
+  for (const { id, key, skip } of missing) {
+    const parts = skip.map((before) => ({ ...scored[at++]!, before }));
+    const reward: Reward = {
+      rewards: parts.flatMap((part) => part.rewards.slice(part.before)),
+      attribution: parts.flatMap((part) => part.attribution.slice(part.before)),
+      tokens: parts.flatMap((part) => part.tokens.slice(part.before)),
+    };
     kept.put(key, reward);
     found.set(id, reward);
   }

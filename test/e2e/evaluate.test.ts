@@ -13,7 +13,10 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "funprm-evaluate-"));
   const problem = (k: number) => {
     const right = `def add(a, b):\n    """Add."""\n    return a + b + ${k}\n`;
+    const helped = `def add(a, b):\n    return up(a + b)\n\n\ndef up(n):\n    return n + ${k}\n`;
     const codes: [string, boolean][] = [
+      [helped, true],
+      [helped.replace("n + ", "n - 1 - "), false],
       [right, true],
       [right.replace("return a", "c = a\n    return c"), true],
       [right.replace("a + b", "a - b"), false],
@@ -50,7 +53,7 @@ function evaluate(...args: string[]) {
 
 describe("funprm evaluate", () => {
   test("JSON of the contract; examples that ran beat the crowd; a second run rests on what is kept and says the same", () => {
-    const args = ["--set", "own.jsonl", "--n", "1,2,4", "--report", "report", "--json"];
+    const args = ["--set", "own.jsonl", "--n", "1,2,4", "--against", TINY, "--report", "report", "--json"];
     const first = evaluate(...args);
     expect({ status: first.status, stderr: first.stderr }).toEqual({ status: 0, stderr: "" });
     const report = JSON.parse(first.stdout);
@@ -62,11 +65,16 @@ describe("funprm evaluate", () => {
       model: { name: expect.any(String) },
     });
     const [set] = report.sets;
-    expect(set).toMatchObject({ set: "own", problems: 6, mixed: 6, candidates: 30, withExamples: 6, stepAuc: null });
+    expect(set).toMatchObject({ set: "own", problems: 6, mixed: 6, candidates: 42, withExamples: 6, stepAuc: null });
     expect(set.selectors["public-tests"]["4"].pass).toBeGreaterThan(set.selectors.random["4"].pass + 0.3);
     expect(set.selectors.hybrid["4"].pass).toBeCloseTo(set.selectors.oracle["4"].pass, 1);
     expect(set.selectors["self-certainty"]).toBeNull();
     expect(Object.keys(set.byDifficulty)).toEqual(["easy", "hard"]);
+    expect(set.byForm["not nested"].problems).toBe(6);
+    expect(set.selectors.hybrid["4"].subsetCi).toHaveLength(2);
+    expect(set.granularity.map((cell: { granularity: string }) => cell.granularity)).toContain("whole");
+    expect(set.granularity[0].second).toMatchObject({ diff: 0, diffCi: [0, 0] });
+    expect(report.second.sha256).toBe(report.model.sha256);
     expect(set.auc).toMatchObject({
       value: expect.any(Number),
       ci: [expect.any(Number), expect.any(Number)],
@@ -93,7 +101,13 @@ describe("funprm evaluate", () => {
       expect(await page.evaluate("getComputedStyle(document.body).backgroundColor")).toBe("rgb(26, 32, 44)");
       const text = await page.innerText("body");
       for (const name of ["hybrid", "public-tests", "prm-mean", "oracle"]) expect(text).toContain(name);
-      expect(await page.locator("svg").count()).toBeGreaterThanOrEqual(4);
+      const plots = await page.locator("figcaption").allInnerTexts();
+      for (const plot of ["Pass rate by N", "Gap from random", "Reliability", "Risk and coverage", "Mean reward"])
+        expect(plots.some((caption) => caption.startsWith(plot))).toBe(true);
+      expect(await page.locator("svg").count()).toBe(plots.length);
+      expect(await page.locator(".heat .steps span").count()).toBe(20);
+      for (const part of ["What a step is", "By difficulty", "By form", "several groups of one problem"])
+        expect(text).toContain(part);
       expect(text).not.toContain(folder);
     } finally {
       await browser.close();
@@ -106,6 +120,8 @@ describe("funprm evaluate", () => {
     [["--set", "own.jsonl", "--n", "0"], /--n 0/],
     [["--set", "own.jsonl", "--selectors", "magic"], /magic is none of random/],
     [["--set", "own.jsonl", "--split", "test"], /--split test/],
+    [["--set", "own.jsonl", "--granularity", "word"], /word is none of function/],
+    [["--set", "own.jsonl", "--worker", "http://127.0.0.1:1"], /exclude each other/],
     [[], /--set/],
   ])("%j is one line and exit 2", (args, message) => {
     const { status, stderr, stdout } = evaluate("--no-execute", ...args);

@@ -54,6 +54,8 @@ describe("self-certainty", () => {
   it("has its known answers", () => {
     expect(klFromUniform([0.9, 0.1])).toBeCloseTo(0.5108, 4);
     expect(klFromUniform([0.25, 0.25, 0.25, 0.25])).toBeCloseTo(0, 12);
+    // One-hot: infinite by definition; a zero counts as 1e-12, −ln 2 + ½ ln 1e12.
+    expect(klFromUniform([1, 0])).toBeCloseTo(13.1224, 4);
     expect(klFromTopK([Math.log(0.9), Math.log(0.1)])).toBeCloseTo(0.5108, 4);
     expect(klFromTopK([Math.log(0.9)])).toBeCloseTo(0.5108, 4);
   });

@@ -18,6 +18,23 @@ describe("aggregate", () => {
     expect(aggregate([0.9, 0.2, 0.7], aggregation, [2, 6, 2])).toBeCloseTo(expected, 3);
   });
 
+  test("known answers of method.md section 8", () => {
+    const of =
+      (rewards: number[], tokens: number[] = []) =>
+      (name: (typeof AGGREGATIONS)[number]) =>
+        aggregate(rewards, name, tokens)!.toFixed(2);
+    const two = of([0.9, 0.5]);
+    expect((["mean", "min", "product", "last", "logodds"] as const).map(two)).toEqual([
+      "0.70",
+      "0.50",
+      "0.45",
+      "0.50",
+      "0.75",
+    ]);
+    const three = of([0.9, 0.5, 0.4], [10, 20, 70]);
+    expect((["median", "max", "product", "weighted"] as const).map(three)).toEqual(["0.50", "0.90", "0.18", "0.47"]);
+  });
+
   test("median of an even number is the middle", () => {
     expect(aggregate([0.1, 0.9, 0.3, 0.5], "median")).toBeCloseTo(0.4, 10);
   });

@@ -9,7 +9,16 @@ import {
   reliability,
   wilson,
 } from "../../src/domain/calibration.ts";
-import { bootstrap, mcnemar, pairAuc, passAtK, seeded, topOfK } from "../../src/evaluation/statistics.ts";
+import {
+  bootstrap,
+  groupSums,
+  mcnemar,
+  pairAuc,
+  passAtK,
+  seeded,
+  subsetBootstrap,
+  topOfK,
+} from "../../src/evaluation/statistics.ts";
 
 const pool = fc.array(fc.record({ score: fc.integer({ min: 0, max: 5 }), pass: fc.integer({ min: 0, max: 1 }) }), {
   minLength: 1,
@@ -84,6 +93,31 @@ describe("selection figures", () => {
     expect(bootstrap([], 0)).toBeNull();
   });
 
+  test("over problems and subsets: one subset of each pool is the plain bootstrap, several never narrow it, one value has no width", () => {
+    const random = seeded(5);
+    const groups = Array.from({ length: 40 }, (_, k) => `g${k % 25}`);
+    const one = groups.map(() => random());
+    const plain = bootstrap(groupSums(groups.map((group, k) => [group, one[k]!])), 3)!;
+    const single = subsetBootstrap(
+      groups,
+      groups.map(() => 1),
+      3,
+    )(Float64Array.from(one))!;
+    // Groups come in another order, so other problems are drawn.
+    single.forEach((end, at) => {
+      expect(end).toBeCloseTo(plain.ci[at]!, 1);
+    });
+    const spread = one.flatMap((value) => [value - 0.4, value, value + 0.4]);
+    const wide = subsetBootstrap(
+      groups,
+      groups.map(() => 3),
+      3,
+    )(Float64Array.from(spread))!;
+    expect(wide[1] - wide[0]).toBeGreaterThan(single[1] - single[0]);
+    expect(subsetBootstrap(["a"], [2])(Float64Array.from([0.5, 0.5]))).toEqual([0.5, 0.5]);
+    expect(subsetBootstrap([], [])(new Float64Array(0))).toBeNull();
+  });
+
   test("McNemar's exact p against the binomial table", () => {
     // Two-sided sign test, n = b + c (e.g. Siegel & Castellan, table D, doubled).
     for (const [b, c, p] of [
@@ -99,6 +133,19 @@ describe("selection figures", () => {
   });
 
   test("AUC counts pairs, ties half, and has no value where all are alike", () => {
+    fc.assert(
+      fc.property(pool, (members) => {
+        const pairs = members.flatMap((a) => members.flatMap((b) => (a.pass === 1 && b.pass === 0 ? [[a, b]] : [])));
+        const good = pairs.map(([a, b]) => (a!.score > b!.score ? 1 : a!.score === b!.score ? 0.5 : 0) as number);
+        const expected = good.length === 0 ? null : good.reduce((sum, x) => sum + x, 0) / good.length;
+        const found = pairAuc(
+          members.map((one) => one.score),
+          members.map((one) => one.pass),
+        );
+        if (expected === null) expect(found).toBeNull();
+        else expect(found).toBeCloseTo(expected, 12);
+      }),
+    );
     expect(pairAuc([0.9, 0.1, 0.5], [1, 0, 0])).toBe(1);
     expect(pairAuc([1, 1], [1, 0])).toBe(0.5);
     expect(pairAuc([1, 2], [1, 1])).toBeNull();
