@@ -35,6 +35,12 @@ export type ReviewLabel = {
   modelVersion: string;
 };
 
+/** Labels of a benchmark in short: `correct` of `total` had about this score. */
+export type BenchmarkPoint = { score: number; correct: number; total: number };
+/** Stands for no repository: what benchmarks alone say. */
+export const BENCHMARK = 0;
+const POINT_WIDTH = 0.05;
+
 export type Bucket = { low: number; high: number; correct: number; total: number };
 
 export type StoredCalibration = {
@@ -49,6 +55,8 @@ export type StoredCalibration = {
   /** Of the same estimates. */
   brier: number;
   ece: number;
+  /** Of `BENCHMARK` only: what its labels were, for the fits of repositories. */
+  points: BenchmarkPoint[];
   /** Counts up with every fit that differs. */
   version: number;
   fittedAt: string;
@@ -101,7 +109,33 @@ export function fitReviewCalibration(
     }),
     brier: brierScore(estimates),
     ece: expectedCalibrationError(estimates, BUCKETS),
+    points: key.repositoryId === BENCHMARK ? pointsOf(fitting) : [],
   };
+}
+
+function pointsOf(labels: readonly ReviewLabel[]): BenchmarkPoint[] {
+  const groups = Map.groupBy(labels, ({ score }) => Math.round(score / POINT_WIDTH));
+  return [...groups].map(([place, group]) => ({
+    score: place * POINT_WIDTH,
+    correct: group.filter((one) => one.correct).length,
+    total: group.length,
+  }));
+}
+
+/** The labels that a benchmark's calibration was fitted on, to within the width of a point. */
+export function benchmarkLabels({ points, language, modelVersion }: StoredCalibration): ReviewLabel[] {
+  return points.flatMap(({ score, correct, total }) =>
+    Array.from(
+      { length: total },
+      (_, index): ReviewLabel => ({
+        score,
+        correct: index < correct,
+        repositoryId: null,
+        language,
+        modelVersion,
+      }),
+    ),
+  );
 }
 
 /** `minPrecision`: a finding's estimated chance of being wrong is above it. */

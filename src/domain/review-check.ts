@@ -142,8 +142,8 @@ function functionTable(functions: readonly ReviewedFunction[]): string {
   return table(
     [
       "Rank",
-      "Function",
       ...(numbers ? ["Estimate"] : []),
+      "Function",
       "Lines",
       "Change",
       "Reward",
@@ -153,8 +153,8 @@ function functionTable(functions: readonly ReviewedFunction[]): string {
     ],
     functions.map((one) => [
       one.rank === null ? "–" : `${one.rank}`,
-      code(`${one.path}: ${one.name}`),
       ...(numbers ? [shownEstimate(one) ?? "–"] : []),
+      code(`${one.path}: ${one.name}`),
       `${one.startLine}–${one.endLine}`,
       one.change,
       one.reason === null ? number(one.reward) : plain(one.reason),

@@ -61,7 +61,7 @@ export function findingComment(marker: string, one: ReviewedFunction, scored: nu
     },
     {
       name: "commands",
-      text: "<sub>Reply `/funprm wrong` or `/funprm right` to teach this repository's model · `/funprm ignore` hides this function until it changes</sub>",
+      text: "<sub>Reply `/funprm right` or `/funprm wrong`: comments stop where findings prove wrong · `/funprm ignore` hides this function until it changes</sub>",
       keep: true,
     },
   ]);

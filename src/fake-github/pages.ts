@@ -14,7 +14,7 @@ main{max-width:960px;margin:0 auto;padding:16px}h1{font-size:1.6em;font-weight:5
 .banner{background:var(--panel);border-bottom:1px solid var(--line);color:var(--soft);padding:6px 16px;font-size:13px}
 .state{display:inline-block;border-radius:2em;padding:3px 12px;color:#fff;background:var(--open);font-size:14px}.state.draft{background:var(--draft)}.state.closed{background:#8250df}
 .label{display:inline-block;border:1px solid var(--line);border-radius:2em;padding:0 8px;font-size:12px;margin-right:4px}
-.box{border:1px solid var(--line);border-radius:6px;margin:16px 0;overflow:hidden}.head{background:var(--panel);border-bottom:1px solid var(--line);padding:8px 14px;font-size:13px;color:var(--soft)}.head b{color:var(--fg)}
+.box{border:1px solid var(--line);border-radius:6px;margin:16px 0;overflow:hidden}.head{display:flow-root;background:var(--panel);border-bottom:1px solid var(--line);padding:8px 14px;font-size:13px;color:var(--soft)}.head b{color:var(--fg)}
 .body{padding:4px 14px;overflow-x:auto}.bot{border:1px solid var(--line);border-radius:2em;font-size:11px;padding:0 6px}
 .event{color:var(--soft);font-size:13px;margin:8px 14px}.reactions span{border:1px solid var(--line);border-radius:2em;padding:0 8px;margin:0 4px 8px 0;display:inline-block}
 table{border-collapse:collapse;display:block;overflow-x:auto;max-width:100%;font-size:14px}th,td{border:1px solid var(--line);padding:4px 10px;text-align:left;vertical-align:top}td code{white-space:nowrap}@media(max-width:600px){main{padding:10px}table{font-size:13px}th,td{padding:3px 7px;min-width:3.5em}}

@@ -1,8 +1,20 @@
 /** Labels of reviewed functions → calibrations of every repository, nightly and by command (issue E item 5). */
-import type { Finding } from "../domain/finding.ts";
+import type { TrainingRow } from "../domain/dataset.ts";
+import { type Finding, modelVersion } from "../domain/finding.ts";
+import type { Language } from "../domain/function-step.ts";
 import { gradedLabels, trainable } from "../domain/graded-label.ts";
-import { fitReviewCalibration, type ReviewLabel, type StoredCalibration } from "../domain/review-calibration.ts";
-import type { Clock, LearningStore, ReviewStore } from "../ports.ts";
+import { sha256 } from "../domain/ids.ts";
+import {
+  BENCHMARK,
+  benchmarkLabels,
+  fitReviewCalibration,
+  type ReviewLabel,
+  type StoredCalibration,
+} from "../domain/review-calibration.ts";
+import { attribute } from "../domain/reward.ts";
+import type { Clock, LearningStore, ReviewStore, RewardModel } from "../ports.ts";
+
+const SCORED_AT_ONCE = 64;
 
 /** Of one actor and repository: nobody calibrates alone (security.md section 4, poisoned labels). */
 const MOST_LABELS_AN_ACTOR = 200;
@@ -42,16 +54,60 @@ export async function reviewLabels({ reviews, learning, clock }: Ports): Promise
   return labels;
 }
 
-/** `benchmark`: labels of benchmarks, which no repository's own outweigh less than others' do. */
-export async function refitCalibrations(ports: Ports, benchmark: readonly ReviewLabel[] = []): Promise<Refit[]> {
-  const labels = [...(await reviewLabels(ports)), ...benchmark];
+export async function refitCalibrations(ports: Ports): Promise<Refit[]> {
+  const labels = await reviewLabels(ports);
   const keys = new Map<string, Pick<Refit, "repositoryId" | "language" | "modelVersion">>();
   for (const { repositoryId, language, modelVersion } of await ports.reviews.reviewed())
     keys.set(JSON.stringify([repositoryId, language, modelVersion]), { repositoryId, language, modelVersion });
   const refits: Refit[] = [];
   for (const key of keys.values()) {
-    const fitted = fitReviewCalibration(labels, key);
+    const benchmark = await ports.reviews.calibration({ ...key, repositoryId: BENCHMARK });
+    const known = benchmark === null ? labels : [...labels, ...benchmarkLabels(benchmark)];
+    const fitted = fitReviewCalibration(known, key);
     refits.push({ ...key, calibration: fitted === null ? null : await ports.reviews.saveCalibration(fitted) });
   }
   return refits;
+}
+
+/**
+ * Functions with a known verdict, each scored alone as a review does, become the model's benchmark calibration. At most
+ * `limit`, spread over the rows. Null: too few, or all of one kind.
+ */
+export async function calibrateOnBenchmark(
+  { reviews, model }: { reviews: ReviewStore; model: RewardModel },
+  rows: AsyncIterable<TrainingRow>,
+  limit: number,
+  signal?: AbortSignal,
+): Promise<StoredCalibration | null> {
+  const known: { language: Language; prompt: string; text: string; correct: boolean; order: string }[] = [];
+  for await (const row of rows)
+    row.completions.forEach((text, index) => {
+      // Of a program of one function the verdict is the function's own.
+      const alone = row.completions.length === 1 && row.source[0] === "unit_test" ? row.labels[0] : null;
+      const verdict = row.own[index] ?? alone ?? null;
+      if (verdict === null || (verdict !== 0 && verdict !== 1)) return;
+      const order = sha256(`${row.id} ${index}`);
+      known.push({ language: row.language as Language, prompt: row.prompt, text, correct: verdict === 1, order });
+    });
+  const taken = known.sort((a, b) => (a.order < b.order ? -1 : 1)).slice(0, limit);
+  const version = modelVersion(model.info);
+  const labels: ReviewLabel[] = [];
+  for (let from = 0; from < taken.length; from += SCORED_AT_ONCE) {
+    const some = taken.slice(from, from + SCORED_AT_ONCE);
+    const scored = await model.score(
+      some.flatMap(({ prompt, text }, index) => [
+        { id: `empty-${index}`, prompt, completions: [""] },
+        { id: `alone-${index}`, prompt, completions: [text] },
+      ]),
+      signal,
+    );
+    some.forEach(({ correct, language }, index) => {
+      const [score] = attribute(scored[2 * index]!.rewards[0]!, scored[2 * index + 1]!.rewards);
+      if (score != null) labels.push({ score, correct, language, repositoryId: null, modelVersion: version });
+    });
+  }
+  const language = labels[0]?.language;
+  if (language === undefined) return null;
+  const fitted = fitReviewCalibration(labels, { repositoryId: BENCHMARK, language, modelVersion: version });
+  return fitted === null ? null : await reviews.saveCalibration(fitted);
 }

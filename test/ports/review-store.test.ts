@@ -124,6 +124,7 @@ function reviewStorePromises(
       buckets: [],
       brier: 0.2,
       ece: 0.01,
+      points: [],
     };
     expect(await reviews.calibration(key)).toBeNull();
     expect((await reviews.saveCalibration(fitted)).version).toBe(1);
