@@ -60,8 +60,9 @@ export function judgeMerged(
     const one = verdicts.get(index)!;
     const ended = (ids: readonly string[], ...outcomes: Ended["outcome"][]) =>
       ids.filter((id) => outcomes.includes(found.get(id)!.outcome));
-    const [failed, broke] = [ended(asked, "failed", "error", "missing"), ended(kept, "failed", "error", "missing")];
+    const [failed, broke] = [ended(asked, "failed", "error"), ended(kept, "failed", "error")];
     const flaky = ended([...asked, ...kept], "flaky");
+    const missing = ended([...asked, ...kept], "missing");
     const say = (verdict: Verdict, label: 0 | 1 | null, reason: string) =>
       verdicts.set(index, { ...one, verdict, label, reason });
     const stopped = ["TIME_LIMIT", "MEMORY_LIMIT", "OUTPUT_LIMIT"].includes(one.verdict);
@@ -70,6 +71,7 @@ export function judgeMerged(
     else if (silent !== null) say(verdict, null, silent);
     else if (stopped) say(verdict, 0, `the merged tests ended by ${one.verdict}`);
     else if (flaky.length > 0) say("FLAKY", null, `${flaky.length} tests differ between equal runs`);
+    else if (missing.length > 0) say("INFRA", null, `the runner did not report ${named(missing)}`);
     else if (broke.length > 0) say(verdict, 0, `breaks ${named(broke)}`);
     else if (failed.length > 0) say(verdict, 0, `fails ${named(failed)}`);
     else if (asked.length === 0) say(verdict, null, "no test of the merged head fails on base");

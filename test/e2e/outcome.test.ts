@@ -205,16 +205,24 @@ describe("people's pull requests", () => {
     expect([outcomeOf(known, NOW).ciChanged, gradedLabels(repositoryId, known, NOW)]).toEqual([true, []]);
   });
 
-  it("a person's fix of an issue that has a stored run judges its candidates too", async () => {
+  it("a person's fix of an issue that has a stored run is joined with it by its closing words; without a runner nothing runs", async () => {
+    await push("main", { ".github/funprm.yml": "learn: { collect: app }\n" });
     const text = await readFile("tidytime/schedule.py");
-    await push("hand", {
-      "tests/test_hand.py": TESTS.replaceAll("Issue", "Hand"),
-      "tidytime/schedule.py": `${text}\n`,
-    });
+    const by = (name: string) => ({ "tidytime/schedule.py": `${text}\n\ndef ${name}(x):\n    return x\n` });
+    await push("other", by("other"));
+    const other = await open("other", "Of no issue");
+    await push("hand", by("hand"));
     const number = await open("hand", "By hand", `Closes #${issue}`);
+    await merge(other, "squash");
+    await world.github.act("delete-branch", { ...at, login: "ada", branch: "other" });
+    await push("hand", { "tidytime/schedule.py": await readFile("tidytime/schedule.py") });
+    await push("hand", { "tidytime/late.py": "def late(x):\n    return x\n" });
     await merge(number);
-    const known = await until(async () => ofKind(await events(number), "judged").length > 0 && (await events(number)));
-    expect(ofKind(known, "linked")).toMatchObject([{ by: "closes" }]);
+    const known = await until(async () => ofKind(await events(number), "changes").length > 0 && (await events(number)));
+    expect(ofKind(known, "linked")).toMatchObject([{ by: "closes", issue }]);
+    expect(ofKind(known, "tests")).toEqual([]);
+    // With `collect: app` a person's own work is none of the app's business.
+    expect(await events(other)).toEqual([]);
   });
 
   it("the log never holds what another installation did, and forgets this one when it goes", async () => {
