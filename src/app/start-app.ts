@@ -2,13 +2,13 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { Probot } from "probot";
-import { type ForgetInstallationPayload, recordJob } from "../domain/job-payloads.ts";
+import { type ForgetInstallationPayload, recordJob, type SolveIssuePayload } from "../domain/job-payloads.ts";
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
 import { answerFinding } from "../flows/answer-finding.ts";
 import type { Scorer } from "../flows/choose-scorer.ts";
 import { forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
-import { recordOutcome, repositoriesToSweep } from "../flows/record-outcome.ts";
+import { recordOutcome, repositoriesToSweep, shadowJob } from "../flows/record-outcome.ts";
 import { refitCalibrations } from "../flows/refit-calibrations.ts";
 import { noteDeadReview, reviewPull } from "../flows/review-pull.ts";
 import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
@@ -51,6 +51,10 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     "solve-issue": async (job, signal, fence) => {
       const { model, note } = await parts.chooseScorer();
       await solveIssue({ ...solve, model, scorerNote: note }, job, signal, fence);
+      const { repositoryId, issueNumber } = job.payload as SolveIssuePayload;
+      const run = await runs.latestRun(repositoryId, issueNumber);
+      const shadow = run && shadowJob(run);
+      if (shadow) await jobs.accept(null, shadow);
     },
     "stop-run": (job) => stopRun(commands, job),
     "reply-command": (job) => replyCommand(commands, job),

@@ -88,6 +88,8 @@ export type RecordOutcomePayload = Omit<IssuePlace, "issueNumber"> & {
     /** What a webhook says of checks at a commit; null: the job reads all. */
     | { kind: "checks"; sha: string; checks: SeenCheck[] | null }
     | { kind: "branch_renamed"; from: string; to: string; at: number }
+    /** A run ended: its two best candidates may be judged for the measure alone. */
+    | { kind: "shadow"; run: string }
     | { kind: "sweep" };
 };
 

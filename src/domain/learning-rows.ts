@@ -72,6 +72,55 @@ export function labelsOf(pull: Pick<LearntPull, "repositoryId" | "events">, now:
   return gradedLabels(pull.repositoryId, pull.events, now);
 }
 
+/** A stored candidate's score beside what the merged tests said: for calibration and figures, of any model. */
+export type CandidateScore = {
+  score: number;
+  correct: boolean;
+  language: string;
+  repositoryId: number;
+  modelVersion: string;
+  problem: string;
+  run: string;
+  candidate: number;
+};
+
+/** Every judged candidate with a label and a score, by run and index; each once. */
+export function candidateScores(pulls: readonly LearntPull[]): CandidateScore[] {
+  const found = new Map<string, CandidateScore>();
+  for (const pull of pulls)
+    for (const { run, candidate, label, score, modelVersion } of ofKind(pull.events, "judged"))
+      if (label !== null && score !== null && modelVersion !== null)
+        found.set(`${run} ${`${candidate}`.padStart(4, "0")}`, {
+          score,
+          correct: label === 1,
+          language: pull.texts.find((text) => text.candidate?.run === run)?.language ?? "python",
+          repositoryId: pull.repositoryId,
+          modelVersion,
+          problem: problemOf(pull),
+          run,
+          candidate,
+        });
+  return [...found.keys()].sort().map((key) => found.get(key)!);
+}
+
+/** Of runs whose two best were judged in shadow: how often only the first, or only the second, breaks none of base's tests. */
+export type RankingSkill = { runs: number; firstOnly: number; secondOnly: number };
+
+export function rankingSkill(pulls: readonly LearntPull[]): RankingSkill {
+  const skill: RankingSkill = { runs: 0, firstOnly: 0, secondOnly: 0 };
+  const shadows = pulls.flatMap((pull) => ofKind(pull.events, "judged").filter((one) => one.occasion === "shadow"));
+  for (const pair of Map.groupBy(shadows, (one) => one.run).values()) {
+    const [first, second] = pair
+      .sort((a, b) => (b.score ?? 0) - (a.score ?? 0) || a.candidate - b.candidate)
+      .map((one) => one.verdict === "PASS");
+    if (first === undefined || second === undefined) continue;
+    skill.runs += 1;
+    if (first && !second) skill.firstOnly += 1;
+    if (second && !first) skill.secondOnly += 1;
+  }
+  return skill;
+}
+
 /** An issue and every pull request and run of it are one problem; a pull request of no known issue is its own. */
 function problemOf({ repositoryId, pullRequest, events }: LearntPull): string {
   const issue = ofKind(events, "linked")
@@ -134,8 +183,9 @@ function functionRows(
           pool: null,
           labels: [label.label],
           own: [label.label],
-          counts: [null],
-          source: ["outcome"],
+          // A test that runs the function is clean; green checks, a revert and a fix speak of a whole change.
+          counts: [label.grade.startsWith("A") ? null : [label.label!, 1]],
+          source: [label.grade.startsWith("A") ? "outcome" : "broadcast"],
           weight: 1,
         },
       },
@@ -155,7 +205,7 @@ function candidateRows(
     .sort((a, b) => a.repositoryId - b.repositoryId || a.pullRequest - b.pullRequest)
     .flatMap((pull) => {
       const outcome = outcomeOf(pull.events, options.now);
-      const judged = ofKind(pull.events, "judged");
+      const judged = ofKind(pull.events, "judged").filter((one) => one.occasion === "merge");
       for (const one of judged) count(found.labels, one.label === null ? "judged, no label" : "judged");
       // A pull request that changes its own checks has tests that nobody vetted; a reverted one has tests that were taken back.
       if (outcome.author === null || outcome.state !== "merged" || outcome.ciChanged !== false) {

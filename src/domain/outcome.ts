@@ -52,8 +52,14 @@ export type JudgedCandidate = {
   /** Id of the stored run, and the candidate's index in it. */
   run: string;
   candidate: number;
-  /** `merge`: with the tests of the merged head. `shadow`: the runner-up, with the tests of base, when the run ended. */
+  /**
+   * `merge`: with the tests of the merged head. `shadow`: the two best by reward, with the tests of base, when the run ended:
+   * no label, but it says whether the better one was ranked first.
+   */
   occasion: "merge" | "shadow";
+  /** Its score by reward when the run ranked it, and by which model, `name@version`. */
+  score: number | null;
+  modelVersion: string | null;
   /** Commit whose tests judged it. */
   sha: string;
   verdict: Verdict;

@@ -174,6 +174,8 @@ export function simulateOrganisation(
         run,
         candidate,
         occasion: "merge",
+        score: null,
+        modelVersion: null,
         sha: opened.head,
         verdict: right ? "PASS" : "WRONG",
         label: right ? 1 : 0,

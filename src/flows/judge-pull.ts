@@ -5,13 +5,15 @@
 import type { Candidate, ChangedFile } from "../domain/candidate.ts";
 import { chainOfEdits } from "../domain/chain.ts";
 import type { OutlineOf } from "../domain/cof-answer.ts";
+import { modelVersion } from "../domain/finding.ts";
+import { sha256 } from "../domain/ids.ts";
 import { sanitizeIssueText } from "../domain/issue-text.ts";
 import type { RepositoryTestRun } from "../domain/judge.ts";
 import { canaryBeside, judgeMerged, resultsOf, resultsOnBase } from "../domain/merged-tests.ts";
 import { type FunctionAt, functionId, type JudgedCandidate, type TestResult } from "../domain/outcome.ts";
 import { applyEdits } from "../domain/patch.ts";
 import { RENDER_VERSION, renderPrompt } from "../domain/render.ts";
-import { isTestOrRunnerFile } from "../domain/repository-tests.ts";
+import { compareTests, isTestOrRunnerFile } from "../domain/repository-tests.ts";
 import { type ChangedFunction, type ReviewedFile, reviewedLanguage, scopeOfReview } from "../domain/review-scope.ts";
 import type { Run } from "../domain/run.ts";
 import type { Checkout, Judge, LabelledText, PullRequestFile, RepositoryTestRequest, Syntax } from "../ports.ts";
@@ -138,7 +140,7 @@ export async function judgeCandidatesOf(
   const statement = statementOf(run);
   const judged: JudgedCandidate[] = [];
   const texts: LabelledText[] = [];
-  for (const { index, edits } of stored) {
+  for (const { index, edits, score } of stored) {
     const changed = applied.get(index) ?? [];
     const found = verdicts.get(index)!;
     const functions = functionsOfCandidate(syntax, changed);
@@ -146,6 +148,8 @@ export async function judgeCandidatesOf(
       run: run.id,
       candidate: index,
       occasion: "merge",
+      score,
+      modelVersion: run.model && modelVersion(run.model),
       sha: trees.head.sha,
       ...found,
       tier: runs.get(index)?.tier ?? judge.sandbox.tier,
@@ -168,6 +172,57 @@ export async function judgeCandidatesOf(
     });
   }
   return { judged, texts };
+}
+
+/** Whether a run is one of the share whose two best candidates are judged for the measure alone. The same run, the same answer. */
+export function inShadow(runId: string, share: number): boolean {
+  return Number.parseInt(sha256(`shadow ${runId}`).slice(0, 8), 16) / 2 ** 32 < share;
+}
+
+/**
+ * The two best candidates by reward under base's own tests, whatever was chosen and why: whether the reward model ranked the
+ * better one first, without the bias of only ever testing the first (issue H item 8).
+ */
+export async function judgeShadow(
+  { judge, syntax }: { judge: Judge; syntax: Syntax },
+  run: Run,
+  candidates: readonly Candidate[],
+  base: Checkout,
+  settings: MergedTests,
+  signal: AbortSignal,
+): Promise<JudgedCandidate[]> {
+  const best = candidates
+    .filter((one) => one.status === "scored" && one.score !== null)
+    .sort((a, b) => b.score! - a.score! || a.index - b.index)
+    .slice(0, 2);
+  const request = { ...settings, root: base.root };
+  const before = await judge.runRepositoryTests({ ...request, overlay: [] }, signal);
+  if (best.length < 2 || before.status !== "ran" || before.tests.length === 0) return [];
+  const judged: JudgedCandidate[] = [];
+  for (const candidate of best) {
+    const changed = await applyStored(syntax, candidate, base);
+    if (changed === null) return [];
+    const overlay = changed.map(({ path, after }) => ({ path, content: after }));
+    const ran = await judge.runRepositoryTests({ ...request, overlay, repeat: REPEATS }, signal);
+    const { broke, fixed } = compareTests(before, ran);
+    judged.push({
+      run: run.id,
+      candidate: candidate.index,
+      occasion: "shadow",
+      score: candidate.score,
+      modelVersion: run.model && modelVersion(run.model),
+      sha: base.sha,
+      verdict: ran.verdict === "WRONG" && broke.length === 0 ? "PASS" : ran.verdict,
+      label: null,
+      reason: `breaks ${broke.length} and mends ${fixed.length} of base's own tests`,
+      tier: ran.tier,
+      attested: "in-process",
+      logSha256: ran.logSha256,
+      functions: functionsOfCandidate(syntax, changed),
+      results: resultsOf(ran, null),
+    });
+  }
+  return judged;
 }
 
 /** Security.md section 2, rule 5: three of three repeats agree. */

@@ -2,12 +2,19 @@
  * What became of pull requests → facts in the log (architecture.md, how one outcome flows back). Unknown stays unknown:
  * labels are derived when the log is read. Every fact has an id of its own, so that the same job twice changes nothing.
  */
-import type { RecordOutcomePayload } from "../domain/job-payloads.ts";
+import { type RecordOutcomePayload, recordJob } from "../domain/job-payloads.ts";
 import { linkedIssues } from "../domain/linked-issues.ts";
 import { readMarker } from "../domain/marker.ts";
-import { type EventOf, type OutcomeEvent, ofKind, type SeenCheck, SURVIVAL_WINDOW } from "../domain/outcome.ts";
+import {
+  type EventOf,
+  type JudgedCandidate,
+  type OutcomeEvent,
+  ofKind,
+  type SeenCheck,
+  SURVIVAL_WINDOW,
+} from "../domain/outcome.ts";
 import type { ParsedRepoConfig, RepoConfig } from "../domain/repo-config.ts";
-import type { Job, Run } from "../domain/run.ts";
+import type { Job, NewJob, Run } from "../domain/run.ts";
 import type {
   Checkout,
   Clock,
@@ -27,7 +34,10 @@ import {
   applyStored,
   functionsOfCandidate,
   functionsOfPull,
+  inShadow,
   judgeCandidatesOf,
+  judgeShadow,
+  type MergedTests,
   reviewedFiles,
   testPull,
 } from "./judge-pull.ts";
@@ -60,6 +70,7 @@ export async function recordOutcome(ports: RecordOutcomePorts, job: Job, signal:
   const { saw, installationId, repositoryId, owner, repo } = job.payload as RecordOutcomePayload;
   const ref: RepoRef = { installationId, repositoryId, owner, repo };
   if (saw.kind === "pull") return await recordPull(ports, ref, saw.number, signal);
+  if (saw.kind === "shadow") return await recordShadow(ports, ref, saw.run, signal);
   const { learning } = ports;
   // A repository without a pull request in the log has nothing that such a fact could speak of.
   if (!(await learning.repositories()).some((one) => one.repositoryId === repositoryId)) return;
@@ -214,11 +225,7 @@ async function recordMerged(
     await learning.saveTexts(key, texts);
     if (own !== null) await recordProposal(ports, key, own, await checkout(own.baseSha ?? base), at);
     if (config.tests.runner !== "sandbox" || judge === null) return;
-    const settings = {
-      command: config.tests.command,
-      environment: config.tests.environment === null ? null : ports.environment(config.tests.environment),
-      timeoutSeconds: config.tests.timeout_s,
-    };
+    const settings = testSettings(ports, config);
     const tested = await testPull(judge, trees, files, functions, settings, signal);
     if ("reason" in tested) {
       log.info("the merged tests cannot run", { pullRequest: pull.number, reason: tested.reason });
@@ -238,22 +245,64 @@ async function recordMerged(
         signal,
       );
       await learning.saveTexts(key, chains);
-      await learning.append(
-        key,
-        judged.map(
-          (one): OutcomeEvent => ({
-            id: `judged:${one.run}:${one.candidate}:${one.occasion}`,
-            at,
-            actor: OWN,
-            kind: "judged",
-            ...one,
-          }),
-        ),
-      );
+      await learning.append(key, judgedEvents(judged, at));
     }
   } finally {
     for (const tree of open) await tree.dispose();
   }
+}
+
+/** The job for a run that has ended and is one of the share; null for the others. */
+export function shadowJob(run: Run): NewJob | null {
+  const { id, installationId, repositoryId, owner, repo, finishedAt } = run;
+  const config = configOfRun(run);
+  if (finishedAt === null || config === null || !inShadow(id, config.learn.shadow)) return null;
+  return recordJob({ installationId, repositoryId, owner, repo, saw: { kind: "shadow", run: id } });
+}
+
+/** Settings that the run was frozen with; null where it has none, or those of a program that knew no `learn`. */
+function configOfRun({ settings }: Run): RepoConfig | null {
+  const config = (settings as { config?: RepoConfig } | null)?.config;
+  return config?.learn === undefined ? null : config;
+}
+
+/** Facts of a run stand under its issue's number, which no pull request of the repository has. */
+async function recordShadow(ports: RecordOutcomePorts, ref: RepoRef, id: string, signal: AbortSignal): Promise<void> {
+  const { host, runs, learning, workspace, judge, syntax, clock } = ports;
+  const run = await runs.run(id);
+  const config = run && configOfRun(run);
+  if (judge === null || !run?.baseSha || !config) return;
+  const { cloneUrl } = await host.repository(ref);
+  const token = await host.readToken(ref);
+  const base = await workspace.checkout({ kind: "remote", cloneUrl, sha: run.baseSha, token }, signal);
+  try {
+    const stored = (await runs.candidates(id)).map(({ candidate }) => candidate);
+    const judged = await judgeShadow({ judge, syntax }, run, stored, base, testSettings(ports, config), signal);
+    await learning.append(
+      { ...placeOf(ref), pullRequest: run.issueNumber },
+      judgedEvents(judged, clock.now().getTime()),
+    );
+  } finally {
+    await base.dispose();
+  }
+}
+
+function testSettings(ports: RecordOutcomePorts, { tests }: RepoConfig): MergedTests {
+  return {
+    command: tests.command,
+    environment: tests.environment === null ? null : ports.environment(tests.environment),
+    timeoutSeconds: tests.timeout_s,
+  };
+}
+
+function judgedEvents(judged: readonly JudgedCandidate[], at: number): OutcomeEvent[] {
+  return judged.map((one) => ({
+    id: `judged:${one.run}:${one.candidate}:${one.occasion}`,
+    at,
+    actor: OWN,
+    kind: "judged",
+    ...one,
+  }));
 }
 
 /** What the app proposed, function by function: a person may have rewritten it before the merge. */

@@ -35,7 +35,9 @@ beforeAll(async () => {
   repositoryId = (await world.github.act("repository", { ...at, folder: REPOSITORY })).id;
   await world.github.act("role", { ...at, login: "ada", role: "write" });
   await world.github.act("role", { ...at, login: "bob", role: "write" });
-  await push("main", { ".github/funprm.yml": "tests: { runner: sandbox, timeout_s: 60 }\nlearn: { collect: all }\n" });
+  await push("main", {
+    ".github/funprm.yml": "tests: { runner: sandbox, timeout_s: 60 }\nlearn: { collect: all, shadow: 1 }\n",
+  });
   issue = (await world.github.act("issue", { ...at, login: "ada", title: "60s", body: "`format_duration(59.6)`" }))
     .number;
   await world.github.act("label", { ...at, login: "ada", number: issue, name: "funprm:fix" });
@@ -110,6 +112,17 @@ describe("the app's own pull request, merged with a person's tests", () => {
     expect(judged.find((one) => one.candidate === 0)!.reason).toContain("fails tests.test_issue.Issue.test_no_sign");
     const texts = await world.learning.texts(repositoryId, number);
     expect(texts.filter((text) => text.candidate !== null)).toHaveLength(stored.length);
+  });
+
+  it("has the two best by reward judged in shadow when the run ended, without a label", async () => {
+    const shadows = await until(async () => {
+      const found = ofKind(await events(issue), "judged");
+      return found.length > 0 && found;
+    });
+    expect(shadows).toHaveLength(2);
+    expect(shadows.every((one) => one.occasion === "shadow" && one.label === null && one.tier === 1)).toBe(true);
+    const [first, second] = shadows.map((one) => one.score!).sort((a, b) => b - a);
+    expect(first).toBeGreaterThanOrEqual(second!);
   });
 
   it("joins by the stored run, names the asker as its author, and grades what it proposed by the tests that run it", async () => {

@@ -76,6 +76,8 @@ function pullOf(story: Story): LearntPull {
         run,
         candidate,
         occasion: "merge",
+        score: 0.5,
+        modelVersion: "m@1",
         sha: head,
         verdict: label === 1 ? "PASS" : "WRONG",
         label,
@@ -195,7 +197,7 @@ describe("labels as rows", () => {
             expect(new Set(signs).size).toBe(2);
           }
         for (const { row, grade } of rowsOf({ splits, labels: {}, left: {} })) {
-          expect(row.source.at(-1)).toBe("outcome");
+          expect(row.source.at(-1)).toBe(grade.startsWith("B") ? "broadcast" : "outcome");
           if (grade !== "judged") continue;
           expect(row.weight).toBe(0.5);
           expect(["broadcast", "monte_carlo"]).toContain(row.source[0]);

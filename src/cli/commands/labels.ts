@@ -4,7 +4,7 @@ import Table from "cli-table3";
 import { type Command, InvalidArgumentError } from "commander";
 import { FunprmError } from "../../domain/errors.ts";
 import { decided, type GradedLabel } from "../../domain/graded-label.ts";
-import { labelsOf } from "../../domain/learning-rows.ts";
+import { labelsOf, type RankingSkill, rankingSkill } from "../../domain/learning-rows.ts";
 import { type EventOf, ofKind, outcomeOf } from "../../domain/outcome.ts";
 import { learntPulls } from "../../flows/build-snapshot.ts";
 import type { Clock, Files, LearningStore, RepoRef } from "../../ports.ts";
@@ -41,7 +41,7 @@ export function addLabelsCommand(program: Command, context: CommandContext, open
     const functions = decided(pulls.flatMap((pull) => labelsOf(pull, now)));
     const candidates = pulls.flatMap((pull) => ofKind(pull.events, "judged").map((one) => candidateLabel(pull, one)));
     const states = pulls.map((pull) => outcomeOf(pull.events, now).state);
-    return { repositories, functions, candidates, states };
+    return { repositories, functions, candidates, states, ranking: rankingSkill(pulls) };
   };
 
   command
@@ -52,8 +52,8 @@ export function addLabelsCommand(program: Command, context: CommandContext, open
     .action(({ repo, json }: Filter) =>
       use(async (learning) => {
         const found = await all(learning, repo);
-        const { functions, candidates } = found;
-        context.stdout(json === true ? `${JSON.stringify({ functions, candidates })}\n` : overview(found));
+        const { functions, candidates, ranking } = found;
+        context.stdout(json === true ? `${JSON.stringify({ functions, candidates, ranking })}\n` : overview(found));
       }),
     );
 
@@ -130,6 +130,7 @@ function overview(found: {
   functions: readonly GradedLabel[];
   candidates: readonly CandidateLabel[];
   states: readonly string[];
+  ranking: RankingSkill;
 }): string {
   const grades = ["A+", "A-", "B+", "B-", "C"] as const;
   const table = new Table({
@@ -148,8 +149,13 @@ function overview(found: {
       judged(null),
     ]);
   }
+  const { runs, firstOnly, secondOnly } = found.ranking;
+  const shadow =
+    runs === 0
+      ? ""
+      : `${runs} runs judged in shadow: only the first of the two best passes in ${firstOnly}, only the second in ${secondOnly}\n`;
   const of = (state: string) => found.states.filter((one) => one === state).length;
-  return `${table.toString()}\n${found.states.length} pull requests: ${of("merged")} merged, ${of("reverted")} reverted, ${of("closed")} closed, ${of("pending")} pending\n`;
+  return `${table.toString()}\n${found.states.length} pull requests: ${of("merged")} merged, ${of("reverted")} reverted, ${of("closed")} closed, ${of("pending")} pending\n${shadow}`;
 }
 
 function wholeNumber(text: string): number {
