@@ -21,6 +21,7 @@ import { EMBEDDED_MODEL } from "../src/compose.ts";
 import { type CandidateSetProblem, type SetCandidate, samplesByPool, splitOf } from "../src/domain/dataset.ts";
 import { sha256 } from "../src/domain/ids.ts";
 import { decodeValue, toPythonLiteral } from "../src/domain/judge-values.ts";
+import { UNKNOWN } from "../src/domain/reliability.ts";
 import { DEFAULT_REPO_CONFIG } from "../src/domain/repo-config.ts";
 import { SELECT_RULES } from "../src/domain/select.ts";
 import { problemOfRow } from "../src/domain/test-forms.ts";
@@ -140,6 +141,7 @@ async function solve(
         rule,
         policy: { blockedPaths: [], allowedPaths: [], matches: () => false },
         scorer: "reward",
+        belief: UNKNOWN,
         addTest: false,
         tests: { ...DEFAULT_REPO_CONFIG.tests, run: true, command: null, environment: null, timeoutSeconds: 20 },
       },

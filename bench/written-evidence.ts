@@ -6,7 +6,7 @@
  *
  * k of a problem's own tests stand for tests that a model wrote; the others are the hidden verdict. Then the same with
  * planted errors: a wrong test asks for what one wrong candidate does, a wrong opinion is turned round. Groups of 8 samples
- * of one generator, held-out groups in the tables, training groups where something is fitted (rulings 2).
+ * of one generator, held-out groups in the tables, meta groups where something is fitted (rulings 2).
  */
 
 import { cpus } from "node:os";
@@ -19,11 +19,19 @@ import { createSyntax } from "../src/adapters/tree-sitter/create-syntax.ts";
 import { EMBEDDED_MODEL, openGenerator, openLlmJudge } from "../src/compose.ts";
 import { readEnvironment } from "../src/config/env.ts";
 import { createBudget } from "../src/domain/budget.ts";
+import {
+  brierScore,
+  calibrated,
+  expectedCalibrationError,
+  fitPlatt,
+  type LabelledScore,
+} from "../src/domain/calibration.ts";
 import { consensus } from "../src/domain/consensus.ts";
 import { type CandidateSetProblem, type SetCandidate, samplesByPool, splitOf } from "../src/domain/dataset.ts";
 import { dualAgreement } from "../src/domain/dual-agreement.ts";
-import { HYBRID_WEIGHTS, type HybridWeights, hybridScore } from "../src/domain/hybrid.ts";
+import { hybridChances, type Witnessed, witnesses } from "../src/domain/hybrid.ts";
 import { sha256 } from "../src/domain/ids.ts";
+import { type Belief, ERROR_RATES, learnErrors, UNKNOWN } from "../src/domain/reliability.ts";
 import { renderSteps } from "../src/domain/render.ts";
 import { parseWrittenTests, reproductionPrompt } from "../src/domain/reproduction-prompt.ts";
 import { decodeSource, segment } from "../src/domain/segment.ts";
@@ -236,6 +244,7 @@ function casesOf(cases: readonly { verdict: string; id?: string }[]): boolean[] 
 type View = {
   group: string;
   meta: boolean;
+  texts: string[];
   passes: boolean[][];
   consensus: number[];
   rewards: (number | null)[];
@@ -255,6 +264,7 @@ function viewOf(one: Group, k: number, draw: number, wrong: number, turned: numb
     return {
       group,
       meta,
+      texts,
       passes,
       consensus: consensus(texts),
       rewards,
@@ -285,6 +295,7 @@ function viewOf(one: Group, k: number, draw: number, wrong: number, turned: numb
   return {
     group: one.group,
     meta: one.meta,
+    texts: one.texts,
     passes: one.cases.map((_, i) => columns.map((column) => column[i]!)),
     consensus: spread,
     rewards: one.rewards,
@@ -314,33 +325,34 @@ const inside =
     const second = then(view);
     return first(view).map((one, i) => one + SMALL * second[i]!);
   };
+/** The product's own rule; equal programs stand once, as its screening leaves them. */
 const hybridWith =
-  (weights: HybridWeights): Rule =>
-  (view) =>
-    view.right.map((_, i) =>
-      hybridScore(
-        {
-          parsed: true,
-          tests: null,
-          examples: null,
-          reproduction: { passed: count(view.passes[i]!), total: view.passes[i]!.length },
-          agreement: null,
-          consensus: view.consensus[i]!,
-          reward: view.rewards[i]!,
-          judge: view.judge?.[i] ?? null,
-        },
-        weights,
-      ),
-    );
-const hybridRule = hybridWith(HYBRID_WEIGHTS);
+  (belief: Belief): Rule =>
+  (view) => {
+    const { group, at } = distinct(view);
+    const chances = hybridChances(group, belief);
+    return at.map((one) => chances[one]!);
+  };
 
-/** The judge's weight that picks best where the truth is known; the reward, better than it is where it was trained, left out. */
-function measuredWeights(all: readonly View[]): HybridWeights {
-  const scored = [HYBRID_WEIGHTS.judge, 0, 1, 16, 64].map((opinion) => ({
-    weights: { ...HYBRID_WEIGHTS, judge: opinion },
-    value: mean(all, hybridWith({ ...HYBRID_WEIGHTS, judge: opinion, reward: 0 })),
-  }));
-  return scored.reduce((best, one) => (one.value > best.value + 1e-9 ? one : best)).weights;
+function distinct(view: View): { group: Witnessed[]; at: number[] } {
+  const first = [...new Set(view.texts)];
+  const group = first.map((text): Witnessed => {
+    const i = view.texts.indexOf(text);
+    return {
+      consensus: view.consensus[i]!,
+      reward: view.rewards[i]!,
+      passes: view.passes[i]!,
+      opinion: view.judge?.[i] ?? null,
+      refuted: false,
+    };
+  });
+  return { group, at: view.texts.map((text) => first.indexOf(text)) };
+}
+
+/** Error rates from the agreement inside the meta groups, one draw each: no verdict is looked at. */
+function learned(all: readonly View[]): Belief {
+  const once = [...new Map(all.map((view) => [`${view.group} ${view.texts[0]}`, view])).values()];
+  return learnErrors(once.map((view) => witnesses(distinct(view).group)));
 }
 
 const RULES: Record<string, Rule> = {
@@ -354,7 +366,7 @@ const RULES: Record<string, Rule> = {
   "dual agreement": agreement,
   "dual agreement, consensus": inside(agreement, byConsensus),
   "dual agreement, reward": inside(agreement, byReward),
-  hybrid: hybridRule,
+  hybrid: hybridWith(UNKNOWN),
   oracle: (view) => view.right.map(Number),
 };
 
@@ -406,46 +418,67 @@ for (const set of [...SETS, undefined])
       console.log(`| ${name} | ${byK.map((all) => interval(all, rule)).join(" | ")} |`);
   }
 
+const isMeta = ({ meta }: View) => meta;
+const isValidation = ({ meta }: View) => !meta;
+
 {
-  const split = "held-out" as const;
-  console.log(`\n## Planted errors, ${split}, k = ${PLANTED_K}: the hybrid rule against the better of its parts\n`);
+  console.log(
+    `\n## Planted errors, validation groups, k = ${PLANTED_K}: the hybrid rule against the better of its parts\n`,
+  );
+  console.log("Error rates learned from the meta groups of the same writer and judge, by agreement alone.\n");
   const parts = { tests: testsPassed, "dual agreement": agreement, consensus: byConsensus, reward: byReward };
-  const names = [...Object.keys(parts), "judge", "hybrid", "− best part", "hybrid, errors measured", "− best part"];
+  const names = [
+    ...Object.keys(parts),
+    "judge",
+    "hybrid, first run",
+    "− best part",
+    "learned: tests, opinions wrong",
+    "hybrid, after earlier runs",
+    "− best part",
+  ];
   console.log(`| Wrong tests | Turned opinions | ${names.join(" | ")} |\n|${" --- |".repeat(names.length + 2)}`);
   // What a real writer and judge err is what it is.
   for (const wrong of llm ? [0] : RATES)
     for (const turned of llm ? [0] : [null, ...RATES]) {
-      const all = views(split, PLANTED_K, wrong, turned);
-      const each = Object.values(parts).map((rule) => mean(all, rule));
-      const opinion = turned === null ? null : mean(all, byOpinion);
-      const measured = hybridWith(measuredWeights(views("training", PLANTED_K, wrong, turned)));
+      const held = views("held-out", PLANTED_K, wrong, turned);
+      const all = held.filter(isValidation);
+      const belief = learned(held.filter(isMeta));
+      const [fresh, later] = [hybridWith(UNKNOWN), hybridWith(belief)];
+      const rate = (weights: readonly number[]) =>
+        weights.reduce((sum, weight, i) => sum + weight * ERROR_RATES[i]!, 0).toFixed(2);
       const rules = [...Object.values(parts), ...(turned === null ? [] : [byOpinion])];
       const best = rules.reduce((one, other) => (mean(all, other) > mean(all, one) ? other : one));
       const cells = [
-        ...each.map((one) => one.toFixed(3)),
-        opinion?.toFixed(3) ?? "–",
-        mean(all, hybridRule).toFixed(3),
-        difference(all, hybridRule, best),
-        mean(all, measured).toFixed(3),
-        difference(all, measured, best),
+        ...Object.values(parts).map((rule) => mean(all, rule).toFixed(3)),
+        turned === null ? "–" : mean(all, byOpinion).toFixed(3),
+        mean(all, fresh).toFixed(3),
+        difference(all, fresh, best),
+        `${rate(belief.wrongTests)}, ${turned === null ? "–" : rate(belief.wrongOpinions)}`,
+        mean(all, later).toFixed(3),
+        difference(all, later, best),
       ];
       console.log(`| ${wrong} | ${turned ?? "no judge"} | ${cells.join(" | ")} |`);
     }
 }
 
-console.log("\n## Weights, meta groups: the worst of (hybrid − best part) where the judge errs in at least a tenth\n");
-for (const reproduction of llm ? [] : [0.25, 0.5, 1, 2, 4])
-  for (const judge of [0.5, 1, 2, 4]) {
-    const weights = { ...HYBRID_WEIGHTS, reproduction, judge };
-    const short = RATES.flatMap((wrong) =>
-      [null, ...RATES.slice(1)].map((turned) => {
-        const all = views("held-out", PLANTED_K, wrong, turned).filter(({ meta }) => meta);
-        const rules = [testsPassed, byConsensus, byReward, ...(turned === null ? [] : [byOpinion])];
-        return mean(all, hybridWith(weights)) - Math.max(...rules.map((rule) => mean(all, rule)));
-      }),
-    );
-    const average = short.reduce((sum, one) => sum + one, 0) / short.length;
-    console.log(
-      `reproduction ${reproduction} judge ${judge}: worst ${Math.min(...short).toFixed(3)}, mean ${average.toFixed(3)}`,
-    );
+{
+  console.log(
+    "\n## The judge's value, calibrated as any other: Platt on the meta groups, error on the validation groups\n",
+  );
+  console.log(
+    `| Turned opinions | Opinions | ECE raw | ECE calibrated | Brier raw | Brier calibrated |\n|${" --- |".repeat(6)}`,
+  );
+  for (const turned of llm ? [0] : RATES) {
+    const held = views("held-out", PLANTED_K, 0, turned);
+    const labels = (all: readonly View[]): LabelledScore[] =>
+      all.flatMap((view) =>
+        view.judge!.flatMap((score, i) => (score === null ? [] : [{ score, correct: view.right[i]! }])),
+      );
+    const [fitted, raw] = [labels(held.filter(isMeta)), labels(held.filter(isValidation))];
+    if (fitted.length === 0 || raw.length === 0) continue;
+    const calibrator = fitPlatt(fitted);
+    const after = raw.map(({ score, correct }) => ({ score: calibrated(calibrator, score), correct }));
+    const cells = [expectedCalibrationError(raw), expectedCalibrationError(after), brierScore(raw), brierScore(after)];
+    console.log(`| ${turned} | ${raw.length} | ${cells.map((one) => one.toFixed(3)).join(" | ")} |`);
   }
+}

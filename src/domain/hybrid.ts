@@ -2,6 +2,7 @@
  * The hybrid rule: execution evidence first, the population of candidates and the reward model inside what evidence leaves
  * (method.md section 8). Every signal is optional; a signal that nobody has changes nothing.
  */
+import { type Belief, chancesRight, type GroupEvidence } from "./reliability.ts";
 
 export type Passed = { passed: number; total: number };
 
@@ -13,47 +14,66 @@ export type CandidateSignals = {
   tests: Passed | null;
   /** Examples extracted from the statement or the issue. */
   examples: Passed | null;
-  /** Tests that a model wrote from the issue and that fail on base. */
-  reproduction: Passed | null;
   /** Mean share of generated inputs on which another candidate gives the same output, in [0,1]. */
   agreement: number | null;
   /** Mean similarity to the other candidates, in [0,1] (consensus.ts). */
   consensus: number | null;
   /** Aggregate of the step rewards, in [0,1]. */
   reward: number | null;
-  /** What a language model says of it, in [0,1]. */
-  judge: number | null;
 };
 
 /**
  * Weights of the soft signals. Chosen by `bench/hybrid.ts` on the meta groups, which neither the model nor any figure rests
- * on (docs/adr/0007-hybrid.md): what ran outweighs what a model thinks. The judge's is not measured: no language model
- * answered yet.
- * `reproduction` is that of one written test (docs/adr/0009-written-evidence.md).
+ * on (docs/adr/0007-hybrid.md): what ran outweighs what a model thinks.
  */
-export const HYBRID_WEIGHTS = { agreement: 20, consensus: 0.1, reward: 2, judge: 4, reproduction: 2 };
+export const HYBRID_WEIGHTS = { agreement: 20, consensus: 0.1, reward: 2 };
 export type HybridWeights = typeof HYBRID_WEIGHTS;
 
 /**
  * One number to rank by, higher is better: what people wrote (tests of the repository, examples of the issue) comes before
- * everything that a model wrote or thinks, which may be wrong and is added up. Comparable only among candidates of one
- * problem, which have the same tests.
+ * everything that a model thinks. Comparable only among candidates of one problem, which have the same tests.
  */
 export function hybridScore(signals: CandidateSignals, weights: HybridWeights = HYBRID_WEIGHTS): number {
-  const { parsed, tests, examples, reproduction } = signals;
+  const { parsed, tests, examples } = signals;
   const hard = [tests, examples].filter((one) => one !== null && one.total > 0) as Passed[];
   const share = hard.length === 0 ? 0 : hard.reduce((sum, one) => sum + one.passed / one.total, 0) / hard.length;
-  const soft =
-    weights.agreement * (signals.agreement ?? 0) +
-    weights.consensus * (signals.consensus ?? 0) +
-    weights.reward * (signals.reward ?? 0) +
-    weights.judge * (signals.judge ?? 0) +
-    weights.reproduction * (reproduction?.passed ?? 0);
-  const most =
-    weights.agreement +
-    weights.consensus +
-    weights.reward +
-    weights.judge +
-    weights.reproduction * (reproduction?.total ?? 0);
+  const soft = weights.agreement * (signals.agreement ?? 0) + softScore(signals, weights);
+  const most = weights.agreement + weights.consensus + weights.reward;
   return 2_000 * Number(parsed) + 1_000 * share + soft / most;
+}
+
+/** What a language model wrote and thinks of one candidate, beside the signals that have no error rate of their own. */
+export type Witnessed = Pick<CandidateSignals, "consensus" | "reward"> & {
+  /** Whether it passes each test that the model wrote; empty without any. */
+  passes: readonly boolean[];
+  /** What a judge says of it, in [0,1]. */
+  opinion: number | null;
+  /** What people wrote speaks against it: it stands behind anyway, and says which written test is to be believed. */
+  refuted: boolean;
+};
+
+/** Log-odds against a candidate that fails what another one passes. */
+const REFUTED = 3;
+
+/** Candidates as `chancesRight` weighs them; equal candidates must stand once. */
+export function witnesses(group: readonly Witnessed[]): GroupEvidence {
+  return {
+    passes: group.map((one) => one.passes),
+    opinions: group.map((one) => one.opinion),
+    prior: group.map((one) => softScore(one, HYBRID_WEIGHTS) - (one.refuted ? REFUTED : 0)),
+  };
+}
+
+/**
+ * One number to rank by where a model wrote tests or judged: the chance that each candidate is right, with the reliability of
+ * both estimated. Where it did neither, and in ties, the soft signals order as in `hybridScore`.
+ */
+export function hybridChances(group: readonly Witnessed[], belief: Belief): number[] {
+  const weighed = group.some((one) => one.passes.length > 0 || one.opinion !== null);
+  const chances = weighed ? chancesRight(witnesses(group), belief) : group.map(() => 0);
+  return group.map((one, i) => chances[i]! + 1e-9 * softScore(one, HYBRID_WEIGHTS));
+}
+
+function softScore({ consensus, reward }: Pick<CandidateSignals, "consensus" | "reward">, weights: HybridWeights) {
+  return weights.consensus * (consensus ?? 0) + weights.reward * (reward ?? 0);
 }

@@ -9,6 +9,7 @@ import { FunprmError } from "./errors.ts";
 import type { SurvivorEvidence } from "./evidence.ts";
 import { sha256 } from "./ids.ts";
 import type { ModelInfo } from "./model.ts";
+import type { Belief } from "./reliability.ts";
 import type { SelectOptions, SelectRule } from "./select.ts";
 
 export type RunManifest = {
@@ -30,6 +31,7 @@ export type RunManifest = {
     rule: SelectRule;
     scorer: SelectOptions["scorer"];
     addTest: boolean;
+    belief: Belief;
     blockedPaths: string[];
     allowedPaths: string[];
     tests: { run: boolean; command: string[] | null; timeoutSeconds: number };

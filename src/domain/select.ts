@@ -6,7 +6,8 @@
 import { ABSTAIN_BELOW, confidenceOf } from "./confidence.ts";
 import { consensus } from "./consensus.ts";
 import type { TestEvidence, WrittenEvidence } from "./evidence.ts";
-import { hybridScore } from "./hybrid.ts";
+import { hybridChances } from "./hybrid.ts";
+import type { Belief } from "./reliability.ts";
 
 /**
  * Rules that a repository can configure. `consensus` is consensus, then reward; `knockout` is what a judge says of the leading
@@ -74,12 +75,14 @@ export type SelectOptions = {
   scorer: "reward" | "judge";
   /** Whether an example that fails on base was written as a demand: then a candidate that meets none fixes nothing. */
   demanded: boolean;
+  /** How often the writer of tests and the judge err, as far as earlier runs tell. */
+  belief: Belief;
 };
 
 /** Orders survivors: fixed tests and examples first, then the rule, then the seed. Deterministic for equal arguments. */
 export function rank(
   contenders: readonly Contender[],
-  { rule, seed, scorer }: Pick<SelectOptions, "rule" | "seed" | "scorer">,
+  { rule, seed, scorer, belief }: Pick<SelectOptions, "rule" | "seed" | "scorer" | "belief">,
 ): Ranked[] {
   const agreement = consensus(
     contenders.map((one) => one.text),
@@ -89,6 +92,21 @@ export function rank(
   const several = contenders.flatMap((one) => (one.steps > 1 && one.score !== null ? [one.score] : []));
   const fair = ({ steps, score }: Contender) =>
     steps > 1 || score === null || several.length === 0 ? score : Math.min(score, ...several);
+  const most = (values: number[]) => Math.max(0, ...values);
+  const [mostFixed, mostExamples] = [
+    most(contenders.map((one) => one.tests?.fixed.length ?? 0)),
+    most(contenders.map((one) => one.examples?.passed ?? 0)),
+  ];
+  const soft = hybridChances(
+    contenders.map((one, i) => ({
+      consensus: agreement[i]!,
+      reward: scorer === "reward" ? fair(one) : null,
+      opinion: scorer === "judge" ? fair(one) : null,
+      passes: rule === "hybrid" ? (one.written?.passes ?? []) : [],
+      refuted: (one.tests?.fixed.length ?? 0) < mostFixed || (one.examples?.passed ?? 0) < mostExamples,
+    })),
+    belief,
+  );
   const rows = contenders.map((one, i) => ({
     index: one.index,
     consensus: agreement[i]!,
@@ -97,22 +115,13 @@ export function rank(
     examples: one.examples?.passed ?? 0,
     written: one.written?.passed ?? 0,
     agreement: one.written?.agreement ?? 0,
-    soft: hybridScore({
-      parsed: true,
-      tests: null,
-      examples: null,
-      reproduction: rule === "hybrid" ? one.written : null,
-      agreement: null,
-      consensus: agreement[i]!,
-      reward: scorer === "reward" ? fair(one) : null,
-      judge: scorer === "judge" ? fair(one) : null,
-    }),
+    soft: soft[i]!,
     fair: fair(one) ?? -1,
     knockout: one.knockout ?? -1,
     tie: seededFraction(seed, one.index),
   }));
   const bySoft = (a: { soft: number }, b: { soft: number }) =>
-    Math.abs(b.soft - a.soft) < 1e-12 ? 0 : b.soft - a.soft;
+    Math.abs(b.soft - a.soft) < 1e-13 ? 0 : b.soft - a.soft;
   const byScore = (a: { fair: number }, b: { fair: number }) => b.fair - a.fair;
   const byConsensus = (a: Ranked, b: Ranked) =>
     Math.abs(b.consensus - a.consensus) < 1e-12 ? 0 : b.consensus - a.consensus;
@@ -183,6 +192,16 @@ export function select(contenders: readonly Contender[], options: SelectOptions)
       ],
     );
   }
+  const written = leader.written?.total ?? 0;
+  if (written > 0 && !fixes && whole.every((one) => one.written!.passed === 0))
+    return abstain(
+      ranking,
+      `no surviving candidate passes ${written === 1 ? "the test" : `any of the ${written} tests`} that the model wrote from the issue and that ${written === 1 ? "fails" : "fail"} on base`,
+      [
+        "give an example of input and expected output: it counts for more than a test that a model wrote",
+        "name the function or file that is wrong, or paste the traceback",
+      ],
+    );
   if (!fixes && options.sampled > 1 && !twoAgree(whole)) {
     return abstain(
       ranking,

@@ -98,11 +98,9 @@ export function hybrid(
           parsed,
           tests: null,
           examples,
-          reproduction: null,
           agreement: agreement ? agreement[at]! : null,
           consensus: consensus[at]!,
           reward: solutionScore(rewards),
-          judge: null,
         };
         for (const key of without) (signals as Record<string, unknown>)[key] = key === "parsed" ? true : null;
         return signals;

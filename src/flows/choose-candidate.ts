@@ -9,7 +9,7 @@ export type Choice = { selection: Selection; contenders: Contender[] };
 export function chooseCandidate(
   answers: ScoredAnswers,
   evidence: ReadonlyMap<number, SurvivorEvidence>,
-  settings: Pick<SelectOptions, "rule" | "scorer" | "seed" | "sampled" | "demanded">,
+  settings: Pick<SelectOptions, "rule" | "scorer" | "seed" | "sampled" | "demanded" | "belief">,
 ): Choice {
   const { survivors, candidates, found } = answers;
   const written = writtenEvidence(

@@ -19,7 +19,7 @@ export type RunFacts = Pick<RunManifest, "at" | "run"> & {
 
 export function manifestOf({ problem, settings, ...facts }: RunFacts, solution: Solution): Omit<RunManifest, "funprm"> {
   const { selection, evidence } = solution;
-  const { candidates, temperature, maxTokens, rule, scorer, addTest, policy, tests } = settings;
+  const { candidates, temperature, maxTokens, rule, scorer, addTest, belief, policy, tests } = settings;
   const added = addedTest(solution.reproduction);
   return {
     version: 1,
@@ -39,6 +39,7 @@ export function manifestOf({ problem, settings, ...facts }: RunFacts, solution: 
       rule,
       scorer,
       addTest,
+      belief,
       blockedPaths: policy.blockedPaths,
       allowedPaths: policy.allowedPaths,
       tests: { run: tests.run, command: tests.command, timeoutSeconds: tests.timeoutSeconds },

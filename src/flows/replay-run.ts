@@ -84,6 +84,7 @@ export async function replayRun(
     seed: problem.seed,
     sampled: settings.candidates,
     demanded: manifest.demanded,
+    belief: settings.belief,
   });
   differs("selected candidate", manifest.selection.selected, selection.selected);
   differs("abstention", manifest.selection.abstention, selection.abstention?.reason ?? null);

@@ -5,6 +5,7 @@ import { changedFunctions, type RunReport, stickyComment, type Touched } from ".
 import { FunprmError } from "../domain/errors.ts";
 import { type SolveIssuePayload, STATE_LABELS } from "../domain/job-payloads.ts";
 import { signMarker } from "../domain/marker.ts";
+import { learnErrors } from "../domain/reliability.ts";
 import { DEFAULT_REPO_CONFIG, type ParsedRepoConfig } from "../domain/repo-config.ts";
 import { type Job, type Run, type RunState, TERMINAL_RUN_STATES } from "../domain/run.ts";
 import type { RunManifest, SealedManifest } from "../domain/run-manifest.ts";
@@ -26,6 +27,7 @@ import type {
 import { chooseJudges, type LlmJudge, type Scorers } from "./choose-judges.ts";
 import { effect } from "./effect.ts";
 import { Interruption } from "./jobs.ts";
+import { pastWitnesses } from "./past-witnesses.ts";
 import { publishCandidate, pullRequestTitle } from "./publish-candidate.ts";
 import { manifestOf } from "./record-run.ts";
 import { type SolveSettings, solveProblem } from "./solve-problem.ts";
@@ -302,7 +304,11 @@ class Attempt {
       body: issue.body,
       seed: this.#run.seed,
     };
-    const solving = { ...this.#solveSettings(), scorer: judges.scorer };
+    const past = await pastWitnesses(this.#ports.runs, this.#run, {
+      writer: generator.model,
+      judge: judges.scorer === "judge" ? model.info.name : null,
+    });
+    const solving = { ...this.#solveSettings(), scorer: judges.scorer, belief: learnErrors(past) };
     const solution = await solveProblem(
       problem,
       checkout,
@@ -388,7 +394,7 @@ class Attempt {
     await this.#finish("opened", { pullRequest: published.pullRequest, checkRun: published.checkRun });
   }
 
-  #solveSettings(): Omit<SolveSettings, "scorer"> {
+  #solveSettings(): Omit<SolveSettings, "scorer" | "belief"> {
     const { fix, llm, tests } = this.#config;
     const only = this.#payload.options.path;
     return {

@@ -19,6 +19,7 @@ import {
 } from "../domain/evidence.ts";
 import { issueExamples } from "../domain/issue-examples.ts";
 import type { Located } from "../domain/relevance.ts";
+import type { Belief } from "../domain/reliability.ts";
 import { renderPrompt } from "../domain/render.ts";
 import { compareTests, summarizeTests } from "../domain/repository-tests.ts";
 import { screenAddedTest } from "../domain/screen.ts";
@@ -42,6 +43,8 @@ export type SolveSettings = AnswerSettings & {
   /** Whether the patch also holds the written test that separates the chosen candidate (`fix.add_test`). */
   addTest: boolean;
   scorer: SelectOptions["scorer"];
+  /** What earlier runs say of how often the writer of tests and the judge err. */
+  belief: Belief;
   tests: { run: boolean; command: string[] | null; environment: string | null; timeoutSeconds: number };
 };
 
@@ -151,6 +154,7 @@ export async function solveProblem(
     seed: problem.seed,
     sampled: settings.candidates,
     demanded,
+    belief: settings.belief,
   };
   let { selection, contenders } = chooseCandidate(answers, evidence, options);
   const leading = settings.rule === "knockout" && ports.pairs ? leadersOf(selection, contenders) : [];

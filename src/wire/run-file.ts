@@ -5,6 +5,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const treeId = z.string().regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/);
 const names = z.array(z.string()).max(100_000);
 const count = z.int().min(0);
+const weights = z.array(z.number().min(0).max(1)).length(12);
 const share = z.number().min(0).max(1);
 
 const candidate = z.strictObject({
@@ -40,6 +41,7 @@ const manifest = z.strictObject({
     rule: z.enum(["hybrid", "consensus", "prm-mean", "knockout"]),
     scorer: z.enum(["reward", "judge"]),
     addTest: z.boolean(),
+    belief: z.strictObject({ wrongTests: weights, wrongOpinions: weights }),
     blockedPaths: names,
     allowedPaths: names,
     tests: z.strictObject({ run: z.boolean(), command: names.nullable(), timeoutSeconds: z.number() }),

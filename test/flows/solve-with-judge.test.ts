@@ -9,6 +9,7 @@ import { createReplayGenerator } from "../../src/adapters/replay/replay-generato
 import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
 import { createWorkspace } from "../../src/adapters/workspace/workspace.ts";
 import { createBudget } from "../../src/domain/budget.ts";
+import { UNKNOWN } from "../../src/domain/reliability.ts";
 import { solveProblem } from "../../src/flows/solve-problem.ts";
 import { startFakeLlm } from "../fakes/fake-llm.ts";
 
@@ -83,6 +84,7 @@ describe("solving with a language model as judge", () => {
         rule: "knockout",
         policy: { blockedPaths: [], allowedPaths: [], matches: () => false },
         scorer: "judge",
+        belief: UNKNOWN,
         addTest: true,
         tests: { run: false, command: null, environment: null, timeoutSeconds: 5 },
       },

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { sha256 } from "../../src/domain/ids.ts";
+import { UNKNOWN } from "../../src/domain/reliability.ts";
 import {
   canonicalJson,
   openRunFile,
@@ -37,6 +38,7 @@ const manifest: RunManifest = {
     rule: "hybrid",
     scorer: "reward",
     addTest: true,
+    belief: UNKNOWN,
     blockedPaths: [],
     allowedPaths: ["src/**"],
     tests: { run: true, command: null, timeoutSeconds: 900 },

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { consensus, similarity, trigrams } from "../../src/domain/consensus.ts";
+import { UNKNOWN } from "../../src/domain/reliability.ts";
 import { type Contender, rank, type SelectOptions, select } from "../../src/domain/select.ts";
 
 const contender = (index: number, change: Partial<Contender> = {}): Contender => ({
@@ -24,6 +25,7 @@ const options: SelectOptions = {
   rejections: [],
   named: null,
   demanded: false,
+  belief: UNKNOWN,
 };
 
 describe("consensus", () => {

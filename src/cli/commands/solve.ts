@@ -7,6 +7,7 @@ import type { Candidate } from "../../domain/candidate.ts";
 import { reproductionEvidence } from "../../domain/comment.ts";
 import { FunprmError } from "../../domain/errors.ts";
 import { sha256 } from "../../domain/ids.ts";
+import { UNKNOWN } from "../../domain/reliability.ts";
 import type { ParsedRepoConfig } from "../../domain/repo-config.ts";
 import type { RunManifest, SealedManifest } from "../../domain/run-manifest.ts";
 import { unifiedPatch } from "../../domain/unified-patch.ts";
@@ -105,6 +106,7 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
         matches: dependencies.matches,
       },
       scorer,
+      belief: UNKNOWN,
       addTest: config.fix.add_test,
       tests: {
         run: config.tests.runner === "sandbox",
