@@ -35,6 +35,9 @@ export type Finding = {
   inline: boolean;
   commentId: number | null;
   threadId: string | null;
+  /** A person's last word on the finding, and when (ISO 8601). It stays when the function is mended. */
+  verdict: "right" | "wrong" | null;
+  judgedAt: string | null;
   /** Who dismissed or judged it, and with which words; null while nobody did. */
   by: string | null;
   reason: string | null;

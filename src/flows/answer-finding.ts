@@ -58,7 +58,8 @@ async function settle(
   const { payload, ref } = at;
   const { verb } = payload.command;
   const state = verb === "right" || verb === "wrong" ? verb : "dismissed";
-  await ports.reviews.saveFinding({ ...finding, state, by: payload.by, reason });
+  const judged = state === "dismissed" ? {} : { verdict: state, judgedAt: ports.clock.now().toISOString() };
+  await ports.reviews.saveFinding({ ...finding, ...judged, state, by: payload.by, reason });
   if (state !== "right") await closeThread(ports, at, finding);
   if (state === "dismissed") return;
   const id = functionId(finding.path, finding.name);

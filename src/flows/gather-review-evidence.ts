@@ -25,22 +25,30 @@ export type EvidencePorts = {
   clock: Clock;
 };
 
-type Neighbour = { sketch: string; correct: boolean };
+type Labelled = { pullRequest: number; id: string; hash: string; sketch: string; correct: boolean };
+export type ReviewEvidenceAt = {
+  of(one: ChangedFunction): ReviewEvidence[];
+  /** Fills as functions are asked for, by body hash. */
+  sketches: ReadonlyMap<string, string>;
+  /** Whether a function of another pull request turned out right; null while that is not known. */
+  outcomes(pullRequest: number, id: string, bodyHash: string): boolean | null;
+};
 type Version = { issue: number; source: string };
 
-/** `sketches` fills as functions are asked for, by body hash. */
 export async function gatherReviewEvidence(
   ports: EvidencePorts,
   ref: RepoRef,
   pull: Pick<PullRequestFacts, "number" | "headSha">,
   issues: readonly { number: number }[],
-): Promise<{ of(one: ChangedFunction): ReviewEvidence[]; sketches: ReadonlyMap<string, string> }> {
+): Promise<ReviewEvidenceAt> {
   const failing = await failingTests(ports, ref, pull);
-  const neighbours = await labelledNeighbours(ports, ref, pull.number);
+  const labelled = await labelledFunctions(ports, ref, pull.number);
+  const outcomes = new Map(labelled.map((one) => [JSON.stringify([one.pullRequest, one.id, one.hash]), one.correct]));
   const population = await sampledVersions(ports, ref, issues);
   const sketches = new Map<string, string>();
   return {
     sketches,
+    outcomes: (...key) => outcomes.get(JSON.stringify(key)) ?? null,
     of: (one) => {
       const text = one.after!.rendered;
       const sketch = sketches.get(one.bodyHash) ?? sketchOf(text);
@@ -48,7 +56,7 @@ export async function gatherReviewEvidence(
       const id = functionId(one.path, one.name);
       return [
         ...testEvidence(failing.get(id) ?? []),
-        ...neighbourEvidence(sketch, neighbours),
+        ...neighbourEvidence(sketch, labelled),
         ...populationEvidence(text, population.get(id) ?? []),
       ];
     },
@@ -80,26 +88,28 @@ function testEvidence(tests: readonly string[]): ReviewEvidence[] {
 }
 
 /** Functions that other pull requests of the repository changed and whose outcome is known. */
-async function labelledNeighbours(
+async function labelledFunctions(
   { reviews, learning, clock }: EvidencePorts,
   ref: RepoRef,
   own: number,
-): Promise<Neighbour[]> {
+): Promise<Labelled[]> {
   const rows = (await reviews.reviewed({ repositoryId: ref.repositoryId })).filter((row) => row.pullRequest !== own);
-  const byPull = Map.groupBy(rows, (row) => row.pullRequest);
-  const neighbours: Neighbour[] = [];
-  for (const [number, functions] of [...byPull].slice(-MOST_PULL_REQUESTS)) {
-    const events = await learning.events(ref.repositoryId, number);
-    const sketches = new Map(functions.map((row) => [`${row.function}\n${row.bodyHash}`, row.sketch]));
-    for (const label of decided(gradedLabels(ref.repositoryId, events, clock.now().getTime()))) {
-      const sketch = sketches.get(`${label.function}\n${label.hash}`);
-      if (sketch !== undefined && label.label !== null) neighbours.push({ sketch, correct: label.label === 1 });
+  const labelled: Labelled[] = [];
+  for (const [pullRequest, functions] of [...Map.groupBy(rows, (row) => row.pullRequest)].slice(-MOST_PULL_REQUESTS)) {
+    const events = await learning.events(ref.repositoryId, pullRequest);
+    const sketches = new Map(functions.map((row) => [JSON.stringify([row.function, row.bodyHash]), row.sketch]));
+    for (const { function: id, hash, label } of decided(
+      gradedLabels(ref.repositoryId, events, clock.now().getTime()),
+    )) {
+      const sketch = sketches.get(JSON.stringify([id, hash]));
+      if (sketch !== undefined && label !== null)
+        labelled.push({ pullRequest, id, hash, sketch, correct: label === 1 });
     }
   }
-  return neighbours;
+  return labelled;
 }
 
-function neighbourEvidence(sketch: string, neighbours: readonly Neighbour[]): ReviewEvidence[] {
+function neighbourEvidence(sketch: string, neighbours: readonly Labelled[]): ReviewEvidence[] {
   const near = neighbours
     .map((one) => ({ ...one, similarity: sketchSimilarity(sketch, one.sketch) }))
     .filter((one) => one.similarity >= SIMILAR)

@@ -31,6 +31,8 @@ export type Posting = {
   round: ReviewRound;
   patches: ReadonlyMap<string, string | null>;
   sketches: ReadonlyMap<string, string>;
+  /** Whether a function of a past pull request turned out right, by number, id and body; null while that is not known. */
+  outcomes(pullRequest: number, id: string, bodyHash: string): boolean | null;
   /** `modelVersion` of the scorer. */
   version: string;
 };
@@ -45,9 +47,9 @@ export async function postReview(
 ): Promise<{ commented: ReadonlySet<ReviewedFunction>; notes: string[] }> {
   const { reviews } = ports;
   const { round, config } = at;
-  await reviews.saveReviewed(reviewedRows(ports, at));
   const precision = precisionOf(
     await reviews.findings({ repositoryId: at.ref.repositoryId }),
+    at.outcomes,
     config.review.min_precision,
   );
   const notes = [...quietNotes(round), ...precisionNotes(precision, config.review.min_precision)];
@@ -58,7 +60,9 @@ export async function postReview(
   const fresh = round.fresh.map(
     (now): Said => ({ finding: newFinding(at, now, precision.muted, inline.has(now)), now }),
   );
+  // Before the rows: a function that is remembered without its finding could never gain it.
   for (const { finding } of fresh) await reviews.saveFinding(finding);
+  await reviews.saveReviewed(reviewedRows(ports, at));
   const standing = await stillThere(ports, at);
   const said = [...standing, ...fresh];
   const refused = await comment(ports, at, said);
@@ -113,6 +117,8 @@ function newFinding(at: Posting, one: ReviewedFunction, muted: boolean, inline: 
     inline,
     commentId: null,
     threadId: null,
+    verdict: null,
+    judgedAt: null,
     by: null,
     reason: null,
   };
@@ -238,15 +244,20 @@ function limitAt(ports: PostPorts, config: RepoConfig, path: string): InlineLimi
   return inlineLimit(config, (glob) => ports.matches(glob, path));
 }
 
-/** What people said of findings in this repository. Silence is no verdict, and neither is a wish for silence. */
-function precisionOf(findings: readonly Finding[], minPrecision: number): FindingPrecision {
-  const judged = findings.filter((one) => one.state === "right" || one.state === "wrong");
+/** What people, else outcomes, said of findings in this repository. Silence is no verdict, nor is the wish for it. */
+function precisionOf(findings: readonly Finding[], outcomes: Posting["outcomes"], minPrecision: number) {
   return findingPrecision(
-    judged.map((one) => ({
-      id: JSON.stringify([one.pullRequest, one.path, one.name, one.bodyHash]),
-      at: Date.parse(one.updatedAt),
-      correct: one.state === "right",
-    })),
+    findings.flatMap((one) => {
+      const wasRight = outcomes(one.pullRequest, functionId(one.path, one.name), one.bodyHash);
+      if (one.verdict === null && wasRight === null) return [];
+      return [
+        {
+          id: JSON.stringify([one.pullRequest, one.path, one.name, one.bodyHash]),
+          at: Date.parse(one.judgedAt ?? one.createdAt),
+          correct: one.verdict === null ? !wasRight : one.verdict === "right",
+        },
+      ];
+    }),
     minPrecision,
   );
 }

@@ -9,6 +9,7 @@ import type { Language } from "../domain/function-step.ts";
 import { sanitizeIssueText } from "../domain/issue-text.ts";
 import type { ReviewPullPayload } from "../domain/job-payloads.ts";
 import { linkedIssues } from "../domain/linked-issues.ts";
+import { plain } from "../domain/markdown.ts";
 import type { ParsedRepoConfig, RepoConfig } from "../domain/repo-config.ts";
 import type { Calibration } from "../domain/review.ts";
 import { calibrationOf } from "../domain/review-calibration.ts";
@@ -74,7 +75,7 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
     await check({
       conclusion: "neutral",
       title: "not reviewed: .github/funprm.yml cannot be read",
-      summary: settings.problem,
+      summary: plain(settings.problem),
     });
     return;
   }
@@ -167,14 +168,12 @@ async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSign
   const round = reviewRound(report, {
     findings,
     reviewed: new Set(
-      earlier
-        .filter((row) => row.modelVersion === version && row.head !== pull.headSha)
-        .map((row) => reviewedKey(row.function, row.bodyHash)),
+      earlier.filter((row) => row.modelVersion === version).map((row) => reviewedKey(row.function, row.bodyHash)),
     ),
     full: at.full,
   });
   if ((await host.pullRequest(ref, pull.number)).headSha !== pull.headSha) return null;
-  const posted = await postReview(ports, { ...at, round, patches, sketches: evidence.sketches, version });
+  const posted = await postReview(ports, { ...at, round, patches, version, ...evidence });
   return { ...posted, report: round.report };
 }
 

@@ -85,7 +85,7 @@ describe("answers to findings", () => {
     const [v1, v2, v3] = await findings(number);
     expect([v1, v2, v3]).toMatchObject([
       { name: "v1", state: "wrong", by: "ada", reason: "the caller checks it" },
-      { name: "v2", state: "right" },
+      { name: "v2", state: "right", verdict: "right" },
       { name: "v3", state: "posted" },
     ]);
     const closed = (await threads(number)).filter((one) => one.resolved).map(({ id }) => id);
@@ -192,7 +192,8 @@ describe("answers to findings", () => {
             head: "h",
             attribution: 0.2,
           },
-          ...{ estimate: null, inline: true, commentId: null, threadId: null, by: "ada", reason: null, state },
+          ...{ estimate: null, inline: true, commentId: null, threadId: null, by: "ada", reason: null },
+          ...{ state, verdict: state, judgedAt: new Date(Date.UTC(2026, 5, 1, 0, k)).toISOString() },
         });
     };
     await judge(12, "wrong", 0);

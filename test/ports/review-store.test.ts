@@ -36,6 +36,8 @@ const finding = (more: Partial<Finding> = {}): Omit<Finding, "createdAt" | "upda
   inline: true,
   commentId: null,
   threadId: null,
+  verdict: null,
+  judgedAt: null,
   by: null,
   reason: null,
   ...more,

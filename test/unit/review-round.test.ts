@@ -57,6 +57,8 @@ const found = (name: string, more: Partial<Finding> = {}): Finding => ({
   inline: true,
   commentId: 5,
   threadId: "t",
+  verdict: null,
+  judgedAt: null,
   by: null,
   reason: null,
   createdAt: "",
