@@ -77,6 +77,8 @@ export type SampleRequest = {
   purpose?: SamplePurpose;
   /** Which prompt asks, for recorded answers of both. */
   prompt?: "cof" | "plain";
+  /** What the answer begins with, byte for byte; each sample's text is what follows. Only after `provePrefill`. */
+  prefix?: string;
 };
 
 export type SamplePurpose = "candidates" | "tests";
@@ -91,6 +93,8 @@ export interface Generator {
   readonly model: string;
   /** `scripted` and `replayed` answers are named so wherever they are shown. */
   readonly origin: "llm" | "replayed" | "scripted";
+  /** Throws GENERATOR_REFUSED where answers do not go on from a prefix but begin anew; absent: they never do. */
+  provePrefill?(signal?: AbortSignal): Promise<void>;
   sample(request: SampleRequest, signal?: AbortSignal): AsyncIterable<Sample | FailedSample>;
 }
 
@@ -164,6 +168,8 @@ export type TrainingRequest = {
   size: string;
   name: string;
   version: string;
+  /** Lets sets without a stated permissive licence into the bundle. */
+  unlicensed: boolean;
 };
 
 /** Trains a reward model and exports its bundle; lines of progress as they come. `TRAINING_FAILED` with the trainer's last line. */
@@ -178,8 +184,10 @@ export interface Trainer {
 export type TuneRequest = {
   /** Bundle that training starts from. */
   base: string;
-  /** Folder with training, meta and validation rows, and `rehearsal` where there are some. */
+  /** Folder with training, meta and validation rows. */
   data: string;
+  /** File of rows without labels, on which the new model is held to what the old one says; null for none. */
+  rehearsal: string | null;
   /** Folder of the run. The same request goes on where it was stopped; a finished one is not run again. */
   run: string;
   /** Where the new bundle goes. */

@@ -1,10 +1,13 @@
 """`funprm-worker COMMAND`. Exit 0 done, 1 the work failed, 2 bad usage or bad input (one line)."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 from funprm_worker.errors import WorkerError
+
+UNLICENSED = "let sets without a stated permissive licence into the bundle"
 
 
 def _ablate(arguments: argparse.Namespace) -> None:
@@ -57,11 +60,13 @@ def main() -> None:
             command.add_argument("--name", default="funprm-mini")
             command.add_argument("--version", default="0.1.0")
             command.add_argument("--out", type=Path, required=True)
+            command.add_argument("--unlicensed", action="store_true", help=UNLICENSED)
     tuning = commands.add_parser(
         "tune", help="train a bundle further on a snapshot of outcomes and write the new bundle"
     )
     for place in ("bundle", "data", "run", "out"):
         tuning.add_argument(f"--{place}", type=Path, required=True)
+    tuning.add_argument("--rehearsal", type=Path, help="rows without labels whose rewards shall stay")
     tuning.add_argument("--name", required=True)
     tuning.add_argument("--version", required=True)
     tuning.add_argument("--seed", type=int, default=0)
@@ -102,6 +107,7 @@ def main() -> None:
         corrected.add_argument(f"--{name}", type=Path, required=True, help=text)
     corrected.add_argument("--name", default="funprm-mini-corrected")
     corrected.add_argument("--version", default="0.1.0")
+    corrected.add_argument("--unlicensed", action="store_true", help=UNLICENSED)
     arguments = parser.parse_args()
     try:
         if arguments.command == "ablate":
@@ -116,8 +122,9 @@ def main() -> None:
             from funprm_worker.tune import TuneRun, tune
 
             places = (str(arguments.bundle), str(arguments.data), str(arguments.run))
+            rehearsal = None if arguments.rehearsal is None else str(arguments.rehearsal)
             tune(
-                TuneRun(*places, arguments.seed, arguments.threads, arguments.epochs),
+                TuneRun(*places, rehearsal, arguments.seed, arguments.threads, arguments.epochs),
                 arguments.out, arguments.name, arguments.version,
                 lambda text: print(text, file=sys.stderr, flush=True),
             )  # fmt: skip
@@ -134,7 +141,13 @@ def main() -> None:
             return
         if arguments.command == "export-corrected":
             from funprm_worker.corrected_bundle import export_corrected
+            from funprm_worker.licences import require_permissive
 
+            try:
+                trained_on = json.loads((arguments.run / "config.json").read_text())["data"]
+            except (OSError, ValueError, KeyError) as problem:
+                raise WorkerError("bad_config", f"{arguments.run}: no run of train --preset ({problem})") from problem
+            require_permissive(Path(trained_on), arguments.unlicensed)
             export_corrected(
                 arguments.run, arguments.control, arguments.start, arguments.default,
                 arguments.name, arguments.version, arguments.out,
@@ -181,7 +194,9 @@ def main() -> None:
             train(config, report)
         else:
             from funprm_worker.export import export
+            from funprm_worker.licences import require_permissive
 
+            require_permissive(Path(config.data), arguments.unlicensed)
             export(config, arguments.name, arguments.version, arguments.out, report)
     except WorkerError as problem:
         print(f"funprm-worker: {problem.message}", file=sys.stderr)

@@ -65,14 +65,22 @@ export async function runPipeline(
     judge,
     syntax,
     files,
-    { trials, seed, limit: null, slots, onProgress: stage("label") },
+    { trials, seed, limit: null, slots, llm: null, onProgress: stage("label") },
     signal,
   );
   const set = `${labelled.out}/labelled.jsonl`;
   const data = `${out}/data`;
   const card = await buildDataset({ sets: [set], out: data, limit: null }, files, syntax, ports.log);
   const { bundle } = await ports.trainer.train(
-    { data, run: `${out}/train`, bundle: `${out}/bundle`, size: options.size, name: "pipeline", version: "0.0.1" },
+    {
+      data,
+      run: `${out}/train`,
+      bundle: `${out}/bundle`,
+      size: options.size,
+      name: "pipeline",
+      version: "0.0.1",
+      unlicensed: true,
+    },
     (line) => onStage("train", line),
     signal,
   );

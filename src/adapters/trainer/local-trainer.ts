@@ -9,7 +9,7 @@ import type { Trainer } from "../../ports.ts";
 /** @param worker folder of gpu-worker, with its virtual environment in `.venv` and its presets. */
 export function createLocalTrainer(worker: string): Trainer {
   return {
-    async train({ data, run, bundle, size, name, version }, onLine, signal) {
+    async train({ data, run, bundle, size, name, version, unlicensed }, onLine, signal) {
       const python = join(worker, ".venv/bin/python");
       if (!existsSync(python))
         throw new FunprmError(
@@ -30,7 +30,8 @@ export function createLocalTrainer(worker: string): Trainer {
       if (existsSync(join(bundle, "manifest.json")) && existsSync(done) && readFileSync(done, "utf8") === wanted)
         return { bundle, config };
       await call(["train"]);
-      await call(["export", "--name", name, "--version", version, "--out", bundle]);
+      const licences = unlicensed ? ["--unlicensed"] : [];
+      await call(["export", "--name", name, "--version", version, "--out", bundle, ...licences]);
       writeFileSync(done, wanted);
       return { bundle, config };
     },

@@ -28,6 +28,7 @@ type Options = {
   bundle: string;
   name: string;
   bundleVersion: string;
+  unlicensed?: boolean;
   runs: string;
   json?: boolean;
 };
@@ -49,6 +50,7 @@ export function addTrainCommand(program: Command, context: CommandContext, open:
     .option("--bundle <folder>", "with --data: where the bundle goes", "runs/bundle")
     .option("--name <name>", "with --data: name of the bundle", "funprm-mini")
     .option("--bundle-version <version>", "with --data: version of the bundle", "0.0.1")
+    .option("--unlicensed", "with --data: let sets without a stated permissive licence into the bundle")
     .option("--runs <folder>", "folder of the log of runs", "runs")
     .option("--json", "print JSON")
     .action(async (options: Options) => {
@@ -121,6 +123,7 @@ async function fromScratch(data: string, options: Options, context: CommandConte
       size: options.preset,
       name: options.name,
       version: options.bundleVersion,
+      unlicensed: options.unlicensed === true,
     },
     (line) => context.stderr(`${line}\n`),
   );
