@@ -1,10 +1,14 @@
 """Trains the reward model: next-token pretraining, then step rewards. One command, stopped and resumed bit for bit on CPU.
 
 Not here: the correction of noisy labels (method.md section 7); labels are used as they stand, `broadcast` with less weight.
+
+A run folder holds config.json (with the seed), versions.json, tokenizer.json, metrics.jsonl, plots/, last.pt, best/ and
+top/ (the weights with the best selection accuracy on validation). Under `torchrun` the batches are shared out.
 """
 
 import json
 import math
+import pickle
 import random
 import statistics
 import sys
@@ -19,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from funprm_worker import health, pretraining_text
+from funprm_worker import health, parallel, plots, pretraining_text
+from funprm_worker.checkpoints import Ranked, keep, save_state, versions
 from funprm_worker.config import Config
 from funprm_worker.encode import Encoder, assemble
 from funprm_worker.errors import WorkerError
@@ -30,9 +35,9 @@ from funprm_worker.model import (
     load_model,
     open_backbone,
     require_fp32_trainables,
-    save_model,
     small_config,
 )
+from funprm_worker.progress import Progress
 from funprm_worker.rows import Row, assert_disjoint, read_rows
 from funprm_worker.tokenizer import train_tokenizer
 
@@ -123,30 +128,33 @@ def reward_loss(
     language: float,
     precision: str = "float32",
 ) -> Tensor:
-    """Weighted BCE on soft step labels, the pairwise term on final logits inside one (group, pool), the language term."""
+    """Weighted BCE on soft step labels, the pairwise term on final logits inside one (group, pool), the language term.
+
+    Under `torchrun` each process passes whole clusters of the batch, or none, and gets its part of the same loss.
+    """
+    weights = torch.tensor([weight for one in batch for weight in one.weights])
+    sides: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for i, one in enumerate(batch):
+        if one.row.verdict is not None:
+            sides[one.row.group, one.row.pool][one.row.verdict].append(i)
+    pairs = [(p, f) for failing, passing in sides.values() for p in passing for f in failing]
+    tokens = sum(len(one.ids) - 1 for one in batch)
+    total, total_pairs, total_tokens = parallel.add([float(weights.sum()), float(len(pairs)), float(tokens)])
+    if not batch:
+        return torch.zeros((), requires_grad=True)
     ids = pad([one.ids for one in batch], pad_id)
     hidden = hidden_states(model, ids, precision)
     logits = model.logits_of(hidden)
     at = [(i, end) for i, one in enumerate(batch) for end in one.ends]
     flat = logits[[i for i, _ in at], [end for _, end in at]]
     labels = torch.tensor([label for one in batch for label in one.labels])
-    weights = torch.tensor([weight for one in batch for weight in one.weights])
-    loss = functional.binary_cross_entropy_with_logits(flat, labels, weights, reduction="sum") / max(
-        1e-9, float(weights.sum())
-    )
-    sides: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for i, one in enumerate(batch):
-        if one.row.verdict is not None:
-            sides[one.row.group, one.row.pool][one.row.verdict].append(i)
-    gaps = []
-    for failing, passing in sides.values():
-        for p in passing:
-            for f in failing:
-                gaps.append(logits[p, batch[p].ends].mean() - logits[f, batch[f].ends].mean())
+    loss = functional.binary_cross_entropy_with_logits(flat, labels, weights, reduction="sum") / max(1e-9, total)
+    gaps = [logits[p, batch[p].ends].mean() - logits[f, batch[f].ends].mean() for p, f in pairs]
     if gaps and pairwise:
-        loss = loss + pairwise * functional.softplus(-torch.stack(gaps)).mean()
+        loss = loss + pairwise * (len(gaps) / total_pairs) * functional.softplus(-torch.stack(gaps)).mean()
     if language:
-        loss = loss + language * language_loss(model, hidden, ids, pad_id, precision)
+        share = language * tokens / total_tokens
+        loss = loss + share * language_loss(model, hidden, ids, pad_id, precision)
     return loss
 
 
@@ -235,10 +243,19 @@ class Run:
             raise WorkerError(
                 "bad_config", f"{path}: the run was started with another config; give it another folder (key run)"
             )
-        path.write_text(text)
+        parallel.wait()
+        if parallel.first():
+            path.write_text(text)
+            (self.folder / "versions.json").write_text(json.dumps(versions(), indent=1) + "\n")
 
     def _tokenizer(self) -> Encoder:
         path = self.folder / "tokenizer.json"
+        if parallel.first():
+            self._make_tokenizer(path)
+        parallel.wait()
+        return Encoder.load(path)
+
+    def _make_tokenizer(self, path: Path) -> None:
         if not path.exists() and self.config.backbone is not None:
             encoder = Encoder.of_backbone(Path(self.config.backbone.folder))
             encoder.tokenizer.save(str(path), pretty=False)
@@ -252,16 +269,14 @@ class Run:
                 *(row.prompt for row in rows[:3000]),
             ]
             train_tokenizer(texts, self.config.model.vocab).save(str(path), pretty=False)
-        return Encoder.load(path)
 
     def go(self) -> None:
-        best = self.folder / "best"
         state = self._restore()
         if state["phase"] == "pretrain":
             if self.config.pretrain.steps > 0:
                 self._pretrain(state)
-            state = {"phase": "reward", "step": 0, "best": -math.inf}
-        self._reward(state, best)
+            state = {"phase": "reward", "step": 0}
+        self._reward(state)
 
     # ------------------------------------------------------------ phases
 
@@ -282,25 +297,34 @@ class Run:
         self._load_optimiser(optimiser, state)
         rows = settings.tokens // settings.length
         started, losses = time.monotonic(), []
+        progress = Progress("pretraining", settings.steps)
         for step in range(state["step"], settings.steps):
             rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
             starts = torch.randint(0, len(data) - settings.length, (rows,), generator=rng)
-            ids = torch.stack([data[s : s + settings.length] for s in starts.tolist()])
+            share = parallel.mine(starts.tolist())
             self.model.train()
-            hidden = hidden_states(self.model, ids, self.config.precision)
-            loss = language_loss(self.model, hidden, ids, self.encoder.pad_id, self.config.precision)
+            loss = torch.zeros((), requires_grad=True)
+            if share:
+                ids = torch.stack([data[s : s + settings.length] for s in share])
+                hidden = hidden_states(self.model, ids, self.config.precision)
+                loss = language_loss(self.model, hidden, ids, self.encoder.pad_id, self.config.precision)
+                loss = loss * (len(share) / rows)
             losses.append(self._update(optimiser, loss, settings.rate, step, settings.steps, []))
+            progress.show(step + 1, {"loss": losses[-1]})
             if (step + 1) % self.config.checkpoint.every == 0 or step + 1 == settings.steps:
                 self._log(
                     {"phase": "pretrain", "step": step + 1, "loss": mean(losses), "seconds": time.monotonic() - started}
                 )
                 losses = []
+                progress.line()
                 self._save(optimiser, {"phase": "pretrain", "step": step + 1})
+        if not parallel.first():
+            return
         # Kept, so that other fine-tunes can start from the language model: `[backbone] folder` of their configs.
         self.model.backbone.save_pretrained(self.folder / "pretrained")
         self.encoder.tokenizer.save(str(self.folder / "pretrained" / "tokenizer.json"), pretty=False)
 
-    def _reward(self, state: dict[str, Any], best: Path) -> None:
+    def _reward(self, state: dict[str, Any]) -> None:
         settings, every = self.config.reward, self.config.checkpoint.every
         clusters = clusters_of(self.training, settings.per_side, self.config.seed)
         mixed = [c for c in clusters if {row.verdict for row in c} >= {0, 1}]
@@ -311,11 +335,14 @@ class Run:
         trainable = [p for p in self.model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(trainable, lr=settings.rate, weight_decay=settings.weight_decay)
         self._load_optimiser(optimiser, state)
-        started, losses, best_accuracy = time.monotonic(), [], state.get("best", -math.inf)
-        looks: list[tuple[int, float, Any, float]] = []
+        started, losses = time.monotonic(), []
+        ranked: Ranked = [(float(score), int(at)) for score, at in state.get("ranked", [])]
+        looks: list[dict[str, Any]] = list(state.get("looks", []))
         said: set[str] = set()
+        progress = Progress("rewards", settings.steps)
         for step in range(state["step"], settings.steps):
-            batch = self._batch(clusters, mixed, step)
+            drawn = self._batch(clusters, mixed, step)
+            batch = parallel.mine_by(drawn, lambda one: (one.row.group, one.row.pool))
             # LoRA's dropout: a resumed run draws the masks of this step again.
             torch.manual_seed(self.config.seed * 15_485_863 + step)
             self.model.train()
@@ -325,23 +352,21 @@ class Run:
             losses.append(
                 self._update(optimiser, loss, settings.rate, step, settings.steps, [one.row.id for one in batch])
             )
+            seen = {"validation": looks[-1]["bestOf8"]["value"]} if looks and looks[-1]["bestOf8"] else {}
+            progress.show(step + 1, {"loss": losses[-1], **seen})
             if (step + 1) % every == 0 or step + 1 == settings.steps:
-                scores = [mean(r) for r in step_rewards(self.model, held_out, self.encoder.pad_id)]
+                progress.line()
+                rewards = step_rewards(self.model, parallel.mine(held_out), self.encoder.pad_id)
+                scores = [mean(r) for r in parallel.in_order(rewards)]
                 figures = solution_figures([one.row for one in held_out], scores)
                 # Selection accuracy, not AUC and not the last (method.md section 7): that is what the model is for.
                 accuracy = figures["bestOf"]["value"] if figures["bestOf"] else 0.0
-                if accuracy > best_accuracy:
-                    best_accuracy = accuracy
-                    save_model(self.model, best)
-                looks.append((step + 1, spread_within_problems(held_out, scores), figures["auc"], mean(losses)))
-                for alarm in self._alarms(looks):
-                    if alarm.name not in said:
-                        said.add(alarm.name)
-                        self.report(f"alarm: {alarm.line()}")
-                self._log(
+                if parallel.first():
+                    ranked = keep(self.model, self.folder, ranked, accuracy, step + 1)
+                looks.append(
                     {
                         "phase": "reward",
-                        "spread": looks[-1][1],
+                        "spread": spread_within_problems(held_out, scores),
                         "step": step + 1,
                         "loss": mean(losses),
                         "auc": figures["auc"],
@@ -350,17 +375,43 @@ class Run:
                         "seconds": time.monotonic() - started,
                     }
                 )
+                for alarm in self._alarms(looks):
+                    if alarm.name not in said:
+                        said.add(alarm.name)
+                        self.report(f"alarm: {alarm.line()}")
+                self._log(looks[-1])
+                self._plot(looks, held_out, scores)
                 losses = []
-                self._save(optimiser, {"phase": "reward", "step": step + 1, "best": best_accuracy})
+                self._save(optimiser, {"phase": "reward", "step": step + 1, "ranked": ranked, "looks": looks})
 
     @staticmethod
-    def _alarms(looks: list[tuple[int, float, Any, float]]) -> list[health.Alarm]:
-        measured = [(auc["value"], loss) for _, _, auc, loss in looks if auc is not None]
+    def _alarms(looks: list[dict[str, Any]]) -> list[health.Alarm]:
+        """There is no β to halve in a run without correction: an alarm is said once and the checkpoints stay."""
+        measured = [(look["auc"]["value"], look["loss"]) for look in looks if look["auc"] is not None]
         found = [
-            health.collapse([step for step, *_ in looks], [spread for _, spread, *_ in looks]),
+            health.collapse([look["step"] for look in looks], [look["spread"] for look in looks]),
             health.noise_fitting([auc for auc, _ in measured], [loss for _, loss in measured]),
         ]
         return [alarm for alarm in found if alarm is not None]
+
+    def _plot(self, looks: list[dict[str, Any]], held_out: list[EncodedRow], scores: list[float]) -> None:
+        if not parallel.first():
+            return
+        scored = [(score, one.row.verdict) for score, one in zip(scores, held_out, strict=True)]
+        rewards = {name: [s for s, v in scored if v == value] for name, value in (("passing", 1), ("failing", 0))}
+        names = {"Best-of-8": "bestOf8", "random": "random", "AUC": "auc"}
+        validation = {
+            shown: [(look["step"], look[key]["value"]) for look in looks if look[key]] for shown, key in names.items()
+        }
+        losses = {"training": [(look["step"], look["loss"]) for look in looks]}
+        plots.write(
+            self.folder / "plots",
+            {
+                "rewards": plots.histogram("Validation programs", "mean reward", rewards),
+                "losses": plots.lines("Loss", "step", "loss", losses),
+                "validation": plots.lines("Validation", "step", "", validation),
+            },
+        )
 
     def _batch(self, clusters: list[list[Row]], mixed: list[list[Row]], step: int) -> list[EncodedRow]:
         """Clusters until the padded tokens are full; three of four with both verdicts."""
@@ -393,7 +444,7 @@ class Run:
     def _update(
         self, optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, step: int, steps: int, rows: list[str]
     ) -> float:
-        value = float(loss.detach())
+        value = parallel.add([float(loss.detach())])[0]
         if not math.isfinite(value):
             raise WorkerError(
                 "training_failed",
@@ -404,36 +455,38 @@ class Run:
             group["lr"] = rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        parallel.add_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         optimiser.step()
         return value
 
     def _log(self, facts: dict[str, Any]) -> None:
-        with (self.folder / "metrics.jsonl").open("a") as out:
-            out.write(json.dumps(facts) + "\n")
+        if parallel.first():
+            with (self.folder / "metrics.jsonl").open("a") as out:
+                out.write(json.dumps(facts) + "\n")
         self.report(json.dumps(facts))
 
     def _save(self, optimiser: torch.optim.Optimizer, place: dict[str, Any]) -> None:
-        path = self.folder / "last.pt"
-        part = path.with_suffix(".part")
-        try:
-            torch.save({"model": self.model.state_dict(), "optimiser": optimiser.state_dict(), **place}, part)
-        except (OSError, RuntimeError) as problem:
-            part.unlink(missing_ok=True)
-            raise WorkerError(
-                "training_failed", f"{path}: cannot be written ({problem}); the last good checkpoint is kept"
-            ) from problem
-        part.replace(path)
+        if parallel.first():
+            state = {"model": self.model.state_dict(), "optimiser": optimiser.state_dict(), **place}
+            save_state(self.folder / "last.pt", state)
+        parallel.wait()
 
     def _restore(self) -> dict[str, Any]:
         path = self.folder / "last.pt"
         if not path.exists():
             return {"phase": "pretrain", "step": 0}
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+            self.model.load_state_dict(state["model"])
+        except (RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as problem:
+            raise WorkerError(
+                "bad_config",
+                f"{path}: not a checkpoint of this config ({str(problem).splitlines()[0][:160]}); give the run another folder",
+            ) from problem
         self.report(f"going on from {path}: {state['phase']} step {state['step']}")
         if state["phase"] == "pretrain" and state["step"] >= self.config.pretrain.steps:
-            return {"phase": "reward", "step": 0, "best": -math.inf}
+            return {"phase": "reward", "step": 0}
         return state
 
     def _load_optimiser(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -455,8 +508,13 @@ def choice_sample(validation: list[Row], config: Config) -> list[Row]:
 
 
 def train(config: Config, report: Callable[[str], None]) -> None:
-    """Runs or resumes the run of `config`; leaves `best/` (weights), `tokenizer.json`, `metrics.jsonl` in its folder."""
-    Run(config, report).go()
+    """Runs or resumes the run of `config`, in every process of a `torchrun`; leaves its weights in `best/` of its folder."""
+    joined = parallel.start()
+    try:
+        Run(config, report if parallel.first() else lambda _: None).go()
+    finally:
+        if joined:
+            parallel.finish()
 
 
 def best_model(config: Config) -> tuple[RewardModel, Encoder]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from small_data import write_data
 
 from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
@@ -20,7 +21,6 @@ from funprm_worker.model import (
     require_fp32_trainables,
     rewards_of,
     save_model,
-    small_config,
 )
 from funprm_worker.serve import Scorer, read_token
 from funprm_worker.wire import LIMITS, MODEL, REPLY_ROW, REQUEST, ROW, WIRE, ScoreRequest, ScoreRow, parse_score_request
@@ -29,25 +29,6 @@ REPOSITORY = Path(__file__).parent.parent.parent
 TINY = REPOSITORY / "test/fixtures/models/tiny"
 ROWS = [list(range(2, 30)), list(range(40, 50))]
 LORA = Lora(r=8, alpha=16, dropout=0.05, targets=("q_proj", "k_proj", "v_proj", "o_proj"))
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A causal language model as Hugging Face stores it: with its LM head, its tokenizer without our two tokens."""
-    from transformers import Qwen2ForCausalLM
-
-    folder = tmp_path_factory.mktemp("qwen2")
-    torch.manual_seed(0)
-    config = small_config(300, 32, 2, 2, 64, 256, 0.3)
-    config.tie_word_embeddings = False
-    Qwen2ForCausalLM(config).save_pretrained(folder)
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({char: k for k, char in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
 
 
 def opened(folder: Path, **settings: Any) -> RewardModel:
@@ -317,174 +298,3 @@ def test_a_backbone_table_names_what_is_wrong(
     path.write_text(text)
     with pytest.raises(WorkerError, match=said):
         read_config(path)
-
-
-def write_data(tmp_path: Path, noisy: bool = False) -> None:
-    """Six rows a group, passing and failing by turns; `noisy` puts a step with an MC label before the last."""
-    import gzip
-
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for split, groups in (("training", "abcd"), ("meta", "e"), ("validation", "fg")):
-        with gzip.open(folder / f"{split}.jsonl.gz", "wt") as out:
-            for group in groups:
-                for k in range(6):
-                    row: dict[str, Any] = {
-                        "id": f"s/{group}{k}",
-                        "problem": group,
-                        "group": group,
-                        "date": None,
-                        "language": "python",
-                        "pool": "m",
-                        "prompt": f"Add {k}.",
-                        "completions": [f"def f(x):\n    return x {'+-'[k % 2]} {k}"],
-                        "labels": [k % 2],
-                        "own": [None],
-                        "counts": [None],
-                        "source": ["unit_test"],
-                        "weight": 1,
-                        "renderVersion": "v1",
-                    }
-                    if noisy:
-                        row |= {
-                            "completions": ["def g(x):\n    return x", *row["completions"]],
-                            "labels": [(k + 1) / 8, k % 2],
-                            "own": [None, None],
-                            "counts": [[k + 1, 8], None],
-                            "source": ["monte_carlo", "unit_test"],
-                        }
-                    out.write(json.dumps(row) + "\n")
-
-
-@pytest.mark.parametrize("name", ["funprm", "dreamprm-code", "dreamprm-code-release", "default"])
-def test_a_preset_runs_end_to_end_and_is_resumed_bit_for_bit(backbone: Path, tmp_path: Path, name: str) -> None:
-    from funprm_worker.train_corrected import CorrectedRun, train_corrected
-
-    write_data(tmp_path, noisy=True)
-
-    def run(folder: str) -> CorrectedRun:
-        return CorrectedRun(
-            name, str(backbone), f"{tmp_path}/data", f"{tmp_path}/{folder}", 4, max_tokens=256, tokens=800, every=2
-        )
-
-    class Cut(Exception):
-        pass
-
-    def cut(line: str) -> None:
-        if '"step": 4' in line:
-            raise Cut
-
-    train_corrected(run("straight"), lambda _: None)
-    with pytest.raises(Cut):
-        train_corrected(run("cut"), cut)
-    train_corrected(run("cut"), lambda _: None)
-    straight, resumed = (torch.load(tmp_path / folder / "last.pt", weights_only=True) for folder in ("straight", "cut"))
-    assert all(torch.equal(straight["model"][key], resumed["model"][key]) for key in straight["model"])
-    assert all(torch.equal(a, b) for a, b in zip(straight["table"]["values"], resumed["table"]["values"], strict=True))
-    table = [json.loads(line) for line in (tmp_path / "straight/table.jsonl").read_text().splitlines()]
-    touched = [one for one in table if one["touches"]]
-    assert touched
-    key, start = ("weight", 1.0) if name == "dreamprm-code-release" else ("corrected", None)
-    assert any(one[key] != (one["raw"] if start is None else start) for one in touched)
-    untouched = [one for one in table if not one["touches"]]
-    assert all(one[key] == pytest.approx(one["raw"] if start is None else start) for one in untouched)
-    assert rewards_of(load_model(tmp_path / "straight/best"), ROWS, 0)
-
-
-def small_run(backbone: Path, tmp_path: Path, **change: Any) -> Any:
-    from funprm_worker.train_corrected import CorrectedRun
-
-    write_data(tmp_path, noisy=True)
-    settings = {"steps": 8, "max_tokens": 256, "tokens": 800, "every": 2} | change
-    return CorrectedRun("dreamprm-code", str(backbone), f"{tmp_path}/data", f"{tmp_path}/run", **settings)
-
-
-def test_the_first_alarm_halves_the_meta_rate_and_goes_back_the_second_stops(
-    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from funprm_worker import train_corrected as module
-    from funprm_worker.health import Alarm
-
-    run = small_run(backbone, tmp_path)
-    monkeypatch.setattr(
-        module._Run,
-        "_alarm",
-        staticmethod(lambda looks: Alarm("collapse", "here", (0.1, 0.01)) if len(looks) > 1 else None),
-    )
-    said: list[str] = []
-    with pytest.raises(WorkerError, match=r"step 4: collapse: here; 0\.1, 0\.01; the last good checkpoint"):
-        module.train_corrected(run, said.append)
-    assert [line for line in said if line.startswith("alarm")] == [
-        "alarm at step 4: collapse: here; 0.1, 0.01; β halved to 0.005, back to the last good checkpoint"
-    ]
-    kept = torch.load(tmp_path / "run/last.pt", weights_only=True)
-    assert (kept["step"], kept["rate"], kept["alarms"]) == (2, 0.005, 1)
-
-
-def test_a_loss_that_is_no_number_stops_and_names_rows_and_the_checkpoint_stays(
-    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from funprm_worker import train_corrected as module
-
-    run = small_run(backbone, tmp_path)
-    real, calls = module.logits_at, 0
-
-    def breaks(*inputs: Any) -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        return real(*inputs) * (float("nan") if calls > 12 else 1.0)
-
-    monkeypatch.setattr(module, "logits_at", breaks)
-    with pytest.raises(WorkerError, match=r"loss is nan; rows s/"):
-        module.train_corrected(run, lambda _: None)
-    kept = torch.load(tmp_path / "run/last.pt", weights_only=True)
-    assert kept["step"] == 2
-    assert all(torch.isfinite(t).all() for t in kept["model"].values())
-
-
-def test_a_run_goes_on_only_with_its_own_config_and_needs_noisy_and_clean_rows(backbone: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from funprm_worker.train_corrected import train_corrected
-
-    run = small_run(backbone, tmp_path, steps=1)
-    train_corrected(run, lambda _: None)
-    with pytest.raises(WorkerError, match="another config"):
-        train_corrected(replace(run, seed=9), lambda _: None)
-    (tmp_path / "clean").mkdir()
-    write_data(tmp_path / "clean")
-    with pytest.raises(WorkerError, match="0 rows with noisy steps"):
-        train_corrected(replace(run, data=f"{tmp_path}/clean/data", run=f"{tmp_path}/other"), lambda _: None)
-
-
-def test_killed_and_started_again_gives_the_same_weights(backbone: Path, tmp_path: Path) -> None:
-    import signal
-    import subprocess
-    from dataclasses import replace
-
-    from funprm_worker.train_corrected import train_corrected
-
-    run = small_run(backbone, tmp_path, steps=8)
-    call = (
-        "from funprm_worker.train_corrected import *; import sys;"
-        f"train_corrected({run!r}, lambda line: print(line, flush=True))"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", f"import torch; torch.set_num_threads(1); {call}"], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    for line in child.stdout:
-        if '"step": 4' in line:
-            child.send_signal(signal.SIGKILL)
-            break
-    child.wait()
-    child.stdout.close()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    train_corrected(run, lambda _: None)
-    other = replace(run, run=f"{tmp_path}/straight")
-    train_corrected(other, lambda _: None)
-    torch.set_num_threads(threads)
-    killed, straight = (torch.load(f"{one.run}/last.pt", weights_only=True) for one in (run, other))
-    assert killed["step"] == straight["step"] == 8
-    assert all(torch.equal(killed["model"][key], straight["model"][key]) for key in straight["model"])
