@@ -1,6 +1,7 @@
 """The meta step against an oracle written apart from it: second-order gradients by autograd on a tiny model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize("inner", ["squared", "bce"])
 def test_both_gradients_equal_the_second_order_oracle(inner: str, outer: str, optimiser: str) -> None:
     for form in ("logit", "additive", "free", "network", "weight"):
-        options = {"inner": inner, "outer": outer}
+        options: dict[str, Any] = {"inner": inner, "outer": outer}
         level, batch, meta = perceptron_world(form, optimiser, **options)
         wanted = oracle(level, batch, meta, optimiser)
         level.step([batch], meta)
@@ -125,7 +126,7 @@ def test_probes_leave_theta_and_the_modes_bit_identical() -> None:
         level.step([batch], meta)
         plain.step([batch], None)
         assert equal(theta(level), theta(plain))
-        assert level.module.training and level.module.dropout.training
+        assert all(one.training for one in level.module.modules())
 
 
 def test_accumulated_and_whole_batches_agree_for_theta_and_every_row() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,14 +21,14 @@ from funprm_worker.model import RewardModel, rewards_of, small_config
 F64 = torch.float64
 
 
-def answer_a(form: str, optimiser: str = "sgd", **settings: object) -> BiLevel:
+def answer_a(form: str, optimiser: str = "sgd", **settings: Any) -> BiLevel:
     module = Linear(torch.tensor([0.5], dtype=F64))
     maker = torch.optim.SGD if optimiser == "sgd" else torch.optim.Adam
     table = CorrectionTable(labels_of([1.0, 0.0], 10**15 if form == "weight" else 1), TableSettings(form=form), F64)  # type: ignore[arg-type]
-    options = {"eps": 1e-30} if optimiser == "adam" else {}
+    options: dict[str, Any] = {"eps": 1e-30} if optimiser == "adam" else {}
     level = BiLevel(
         module, call, maker(module.parameters(), lr=0.1, **options), table,
-        Settings(link=lambda z: z, **settings),  # type: ignore[arg-type]
+        Settings(link=lambda z: z, **settings),
     )  # fmt: skip
     inner = InnerBatch(torch.tensor([[1.0], [2.0]], dtype=F64), torch.arange(2))
     meta = MetaBatch(
@@ -40,9 +41,9 @@ def answer_a(form: str, optimiser: str = "sgd", **settings: object) -> BiLevel:
 @pytest.mark.parametrize("alpha", [None, 1e-6, 1e-4, 1e-2, 1.0])
 def test_a_one_plain_step_by_hand(alpha: float | None) -> None:
     # method.md's ε = α/‖v‖ is what has to lie in [1e-6, 1]; the probe here is along 0.1·v, ‖0.1·v‖ = 0.13.
-    settings = {} if alpha is None else {"gradient": "finite-difference", "fd_alpha": alpha * 0.13}
+    settings: dict[str, Any] = {} if alpha is None else {"gradient": "finite-difference", "fd_alpha": alpha * 0.13}
     level = answer_a("free", **settings)
-    assert float(level.module.theta.detach()) == pytest.approx(0.35, abs=1e-12)
+    assert float(level.trained["theta"].detach()) == pytest.approx(0.35, abs=1e-12)
     assert level.metrics.meta_loss == pytest.approx(0.4225, abs=1e-12)  # type: ignore[attr-defined]
     assert level.last_gradient.tolist() == pytest.approx([-0.13, -0.26], abs=1e-9)
     level = answer_a("weight", **settings)
@@ -52,7 +53,7 @@ def test_a_one_plain_step_by_hand(alpha: float | None) -> None:
 
 def test_a_prime_adams_first_step_with_its_preconditioner_held() -> None:
     level = answer_a("free", "adam")
-    assert float(level.module.theta.detach()) == pytest.approx(0.4, abs=1e-12)
+    assert float(level.trained["theta"].detach()) == pytest.approx(0.4, abs=1e-12)
     assert level.metrics.meta_loss == pytest.approx(0.36, abs=1e-12)  # type: ignore[attr-defined]
     assert level.last_gradient.tolist() == pytest.approx([-0.08, -0.16], abs=1e-9)
 
@@ -199,9 +200,14 @@ def test_the_closed_form_of_the_ablations_takes_the_steps_of_the_meta_step(form:
     items = [StepLabel(f"r{i}", "p", 0, 1, float(n), 16) for i, n in enumerate(one.passes)]
     table = CorrectionTable(
         items,
-        TableSettings(form=form, optimiser="sgd", rate=scale * (2 if form == "weight" else 1), anchor=options.anchor),
+        TableSettings(
+            form=form,  # type: ignore[arg-type]
+            optimiser="sgd",
+            rate=scale * (2 if form == "weight" else 1),
+            anchor=options.anchor,
+        ),
         F64,
-    )  # type: ignore[arg-type]
+    )
     module = Linear(torch.zeros(4, dtype=F64))
     level = BiLevel(module, call, torch.optim.SGD(module.parameters(), lr=0.5), table, Settings())
     meta = MetaBatch(

@@ -69,7 +69,7 @@ def test_bundles_prove_themselves(folder: Path) -> None:
 
 
 def row(k: int, verdict: int, group: str = "g", steps: int = 2) -> Row:
-    sources: list[str | None] = ["broadcast"] * (steps - 1) + ["unit_test"]
+    sources: list[str | None] = [*("broadcast" for _ in range(steps - 1)), "unit_test"]
     bodies = [f"def f{i}(x):\n    return x {'+' if verdict else '-'} {k}" for i in range(steps)]
     return Row(
         f"s/{k}",
@@ -78,9 +78,9 @@ def row(k: int, verdict: int, group: str = "g", steps: int = 2) -> Row:
         "pool",
         f"Add {k}.",
         bodies,
-        [float(verdict)] * steps,
-        [None] * steps,
-        [None] * steps,
+        [float(verdict) for _ in range(steps)],
+        [None for _ in range(steps)],
+        [None for _ in range(steps)],
         sources,
         1.0,
     )
@@ -92,6 +92,7 @@ def config(tmp_path: Path, name: str, steps: int) -> Config:
         str(tmp_path / name),
         3,
         1,
+        "float32",
         ModelConfig(16, 1, 2, 32, 128, 300),
         PretrainConfig(2, 128, 64, 1e-3),
         RewardConfig(steps, 512, 1e-3, 0.0, 0.5, 0.1, 4, 0.3),

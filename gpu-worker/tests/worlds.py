@@ -1,5 +1,6 @@
 """Small worlds of the correction tests: a linear model with known answers, and the noisy logistic world of rulings 9."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,7 +31,8 @@ class Perceptron(nn.Module):
         self.last = nn.Linear(7, 1, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.dropout(torch.tanh(self.first(x)))).squeeze(-1)
+        out: Tensor = self.last(self.dropout(torch.tanh(self.first(x))))
+        return out.squeeze(-1)
 
 
 def call(module: nn.Module, inputs: Any) -> Tensor:
@@ -54,7 +56,7 @@ def perceptron_world(
         TableSettings(form=form, rate=rate, optimiser="sgd"),  # type: ignore[arg-type]
         torch.float64,
     )
-    makers = {
+    makers: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
         "sgd": lambda p: torch.optim.SGD(p, lr=0.3),
         "momentum": lambda p: torch.optim.SGD(p, lr=0.3, momentum=0.9),
         "adam": lambda p: torch.optim.Adam(p, lr=0.05),
