@@ -15,6 +15,8 @@ export type GitCall = {
   /** More output than this ends the call. */
   maxBytes: number;
   signal?: AbortSignal | undefined;
+  /** Exit codes beside 0 that are an answer and no failure; the output is what there is. */
+  answers?: readonly number[];
 };
 
 /** stdout of the call. `CHECKOUT_FAILED` with git's last line on any failure; the whole process group is killed at the limit. */
@@ -82,7 +84,7 @@ export function git(call: GitCall): Promise<Buffer> {
     child.on("close", (code) => {
       end();
       if (call.signal?.aborted) reject(call.signal.reason);
-      else if (code === 0 && why === null) resolve(Buffer.concat(out));
+      else if (why === null && (code === 0 || call.answers?.includes(code ?? -1))) resolve(Buffer.concat(out));
       else
         reject(
           new FunprmError(
