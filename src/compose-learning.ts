@@ -1,7 +1,7 @@
 /** The learning half of the composition: registry, gate, trainer (architecture.md, "How one outcome flows back"). */
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
-import { openDatabase } from "./adapters/db/open-database.ts";
+import { type Database, openDatabase } from "./adapters/db/open-database.ts";
 import { createFiles } from "./adapters/files/files.ts";
 import { openRewardModel } from "./adapters/onnx/reward-model.ts";
 import { systemClock } from "./adapters/system/clock.ts";
@@ -10,7 +10,6 @@ import { EMBEDDED_MODEL, GPU_WORKER } from "./compose.ts";
 import { invocationFolder, readEnvironment } from "./config/env.ts";
 import type { GatePorts } from "./flows/promote-model.ts";
 import type { TrainPorts } from "./flows/train-model.ts";
-import type { ModelRegistry } from "./ports.ts";
 
 export function gatePorts(): GatePorts {
   return {
@@ -23,24 +22,24 @@ export function gatePorts(): GatePorts {
   };
 }
 
-export async function openRegistry(): Promise<{ models: ModelRegistry; close(): Promise<void> }> {
-  const { models, close } = await openDatabase({
+export async function openRegistry(): Promise<Database> {
+  return await openDatabase({
     path: readEnvironment().DATABASE_PATH,
     now: () => systemClock.now(),
     random: (bytes) => randomBytes(bytes),
   });
-  return { models, close };
 }
 
 export async function openLearning(
   say: (line: string) => void,
 ): Promise<{ ports: TrainPorts; folder: string; close(): Promise<void> }> {
-  const { models, close } = await openRegistry();
+  const { models, learning, close } = await openRegistry();
   const silent = () => {};
   return {
     ports: {
       ...gatePorts(),
       registry: models,
+      learning,
       tuner: createLocalTuner(GPU_WORKER),
       files: createFiles(),
       embedded: EMBEDDED_MODEL,

@@ -1,8 +1,8 @@
 """Trains a served bundle further on what pull requests taught (issue H item 5), and writes the bundle of the challenger.
 
 Rows of the data folder: `training` (clean labels, and noisy ones that the correction table repairs), `meta` (clean, of
-other problems), `validation` (measured, never trained on) and, where there is one, `rehearsal`: chains without a label
-whose target is the reward of the model that training starts from, so that what it knew stays.
+other problems) and `validation` (measured, never trained on). The file of `rehearsal` holds chains without a label whose
+target is the reward of the model that training starts from, so that what it knew stays.
 
 A run folder holds config.json, metrics.jsonl, table.jsonl (labels, raw and corrected) and last.pt: a run that was
 stopped goes on bit for bit on CPU.
@@ -39,18 +39,19 @@ FEWEST_META = 8
 
 @dataclass(frozen=True)
 class TuneRun:
-    """`epochs` over the labelled rows; `tokens`: padded tokens of a batch; `rehearsal`: rehearsed rows to a labelled one."""
+    """`epochs` over the labelled rows; `tokens`: padded tokens of a batch; `rehearsed`: rehearsed rows to a labelled one."""
 
     bundle: str
     data: str
     run: str
+    rehearsal: str | None = None
     seed: int = 0
     threads: int = 2
     epochs: int = 6
     tokens: int = 4096
     rate: float = 3e-4
     weight_decay: float = 0.01
-    rehearsal: float = 0.5
+    rehearsed: float = 0.5
     form: str = "logit"
     table_rate: float = 0.1
     anchor: float = 0.01
@@ -76,16 +77,16 @@ class _Tuning:
         torch.manual_seed(run.seed)
         self.model, self.encoder, self.base = model_of_bundle(Path(run.bundle))
         self.max_tokens = int(self.base["maxTokens"])  # type: ignore[call-overload]
-        names = ("training", "meta", "validation", "rehearsal")
+        names = ("training", "meta", "validation")
         files = {name: data / f"{name}.jsonl.gz" for name in names}
-        self._same_config({name: sha256_file(path) for name, path in files.items() if path.is_file()})
-        rows = {
-            name: list(read_rows(path)) if name != "rehearsal" or path.is_file() else [] for name, path in files.items()
-        }
-        assert_disjoint({name: {row.group for row in rows[name]} for name in ("training", "meta", "validation")})
+        if run.rehearsal is not None:
+            files["rehearsal"] = Path(run.rehearsal)
+        rows = {name: list(read_rows(path)) for name, path in files.items()}
+        self._same_config({name: sha256_file(path) for name, path in files.items()})
+        assert_disjoint({name: {row.group for row in rows[name]} for name in names})
         held = {row.group for row in rows["validation"]}
         # What is held out is not even looked at without its label.
-        kept = [row for row in rows["rehearsal"] if row.group not in held]
+        kept = [row for row in rows.get("rehearsal", []) if row.group not in held]
         self.labels: list[StepLabel] = []
         self.labelled = [c for c in (self._chain(row, self._label) for row in rows["training"]) if c and c.targets]
         self.meta = [c for c in (self._chain(row, None) for row in rows["meta"] if row.verdict is not None) if c]
@@ -119,7 +120,9 @@ class _Tuning:
     def _same_config(self, hashes: dict[str, str]) -> None:
         # Paths may differ on another machine; what stands in the files may not.
         facts = {
-            key: value for key, value in asdict(self.run).items() if key not in ("bundle", "data", "run", "threads")
+            key: value
+            for key, value in asdict(self.run).items()
+            if key not in ("bundle", "data", "run", "rehearsal", "threads")
         }
         text = json.dumps({**facts, "base": self.base["modelSha256"], "data": hashes}, indent=1)
         path = self.folder / "config.json"
@@ -168,13 +171,13 @@ class _Tuning:
         rng = random.Random(self.run.seed)
         problems: dict[str, list[Chain]] = defaultdict(list)
         for chain in self.labelled:
-            problems[chain.row.group].append(chain)
+            problems[chain.row.problem].append(chain)
         batches: list[list[Chain]] = []
         for _ in range(self.run.epochs):
             order = sorted(problems)
             rng.shuffle(order)
             groups = [problems[group] for group in order]
-            per_group = self.run.rehearsal * len(self.labelled) / len(groups)
+            per_group = self.run.rehearsed * len(self.labelled) / len(groups)
             for group in groups:
                 count = int(per_group + rng.random())
                 # The nearest in length of a few: padding costs what a token costs.
@@ -311,7 +314,11 @@ class _Tuning:
                 "summary": "Trained further on outcomes of pull requests from the weights of its base: clean labels, noisy ones"
                 f" {'repaired by a correction table' if self.corrects else 'as they stand'}, rehearsal of the base's rewards",
                 "architecture": self.base["method"].get("architecture"),  # type: ignore[attr-defined]
-                "tune": {key: value for key, value in asdict(self.run).items() if key not in ("bundle", "data", "run")},
+                "tune": {
+                    key: value
+                    for key, value in asdict(self.run).items()
+                    if key not in ("bundle", "data", "run", "rehearsal")
+                },
             },
             "metrics": {
                 "split": "validation of the snapshot",
@@ -363,8 +370,8 @@ def held_out_figures(rows: list[Row], rewards: list[list[float]]) -> dict[str, A
     clusters: dict[str, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
     for row, values in zip(rows, rewards, strict=True):
         if row.verdict is not None:
-            clusters[row.group][0].append(mean(values))
-            clusters[row.group][1].append(row.verdict)
+            clusters[row.problem][0].append(mean(values))
+            clusters[row.problem][1].append(row.verdict)
     found: dict[str, tuple[float, float]] = {}
     for group, (scores, labels) in clusters.items():
         if 0 < sum(labels) < len(labels):

@@ -106,7 +106,7 @@ async function scored(
           : [{ own, champion: champion[at]!.attribution[step]!, challenger: challenger[at]!.attribution[step]! }],
       );
       found.push({
-        problem: row.group,
+        problem: row.problem,
         language: row.language,
         label: row.labels.at(-1)! >= 0.5 ? 1 : 0,
         champion: aggregate(champion[at]!.rewards, "mean"),

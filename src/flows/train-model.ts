@@ -6,11 +6,13 @@ import type { TrainingRow } from "../domain/dataset.ts";
 import { FunprmError } from "../domain/errors.ts";
 import { sha256 } from "../domain/ids.ts";
 import type { GateDecision, ModelVersion } from "../domain/model-version.ts";
-import type { Files, Log, ModelRegistry, Tuner } from "../ports.ts";
+import type { Files, LearningStore, Log, ModelRegistry, Tuner } from "../ports.ts";
 import { type GatePorts, type HeldOut, throughGate } from "./promote-model.ts";
+import { writeRehearsal } from "./rehearse.ts";
 
 export type TrainPorts = GatePorts & {
   registry: ModelRegistry;
+  learning: LearningStore;
   tuner: Tuner;
   files: Files;
   log: Log;
@@ -41,10 +43,13 @@ export async function trainModel(ports: TrainPorts, options: TrainOptions, signa
   const folder = `${options.learning}/models/${key}`;
   const learned = (await ports.registry.versions()).filter((one) => one.folder !== folder && one.base !== null);
   const version = `${champion.version.split("+")[0]}+${learned.length + 1}`;
+  const rehearsal = `${options.learning}/runs/${key}.rehearsal.jsonl.gz`;
+  const rehearsed = await writeRehearsal(ports, options.snapshot, rehearsal);
   await ports.tuner.tune(
     {
       base: champion.folder ?? ports.embedded,
       data: options.snapshot,
+      rehearsal: rehearsed === 0 ? null : rehearsal,
       run: `${options.learning}/runs/${key}`,
       bundle: folder,
       name: champion.name,

@@ -15,16 +15,17 @@ export function createLocalTuner(worker: string): Tuner {
       : "gpu-worker is not installed here: run `node scripts/setup.mjs --test`, or set WORKER_URL to a worker that trains";
   return {
     missing,
-    async tune({ base, data, run, bundle, name, version, epochs, seed }, onLine, signal) {
+    async tune({ base, data, rehearsal, run, bundle, name, version, epochs, seed }, onLine, signal) {
       const lacks = await missing();
       if (lacks !== null) throw new FunprmError("TRAINING_FAILED", lacks);
-      const wanted = JSON.stringify([base, data, name, version, epochs, seed]);
+      const wanted = JSON.stringify([base, data, rehearsal, name, version, epochs, seed]);
       const done = join(run, "exported.json");
       if (existsSync(join(bundle, "manifest.json")) && existsSync(done) && readFileSync(done, "utf8") === wanted)
         return;
       mkdirSync(run, { recursive: true });
       const settings = { bundle: base, data, run, out: bundle, name, version, epochs, seed, threads: cpus().length };
-      const args = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]);
+      const given = rehearsal === null ? settings : { ...settings, rehearsal };
+      const args = Object.entries(given).flatMap(([key, value]) => [`--${key}`, String(value)]);
       await child(python, ["-m", "funprm_worker", "tune", ...args], worker, onLine, signal);
       writeFileSync(done, wanted);
     },
