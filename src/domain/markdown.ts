@@ -19,8 +19,7 @@ export function code(text: string): string {
   const longest = Math.max(0, ...[...flat.matchAll(/`+/g)].map((run) => run[0].length));
   const ticks = "`".repeat(longest + 1);
   const pad = flat.startsWith("`") || flat.endsWith("`") ? " " : "";
-  // A bar ends a table cell even inside code.
-  return `${ticks}${pad}${flat.replace(/\|/g, "\\|")}${pad}${ticks}`;
+  return `${ticks}${pad}${flat}${pad}${ticks}`;
 }
 
 /** One line of plain text with every character escaped that Markdown, HTML or GitHub gives a meaning to. */
@@ -40,8 +39,13 @@ export function plain(text: string): string {
 }
 
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const line = (cells: readonly string[]) => `| ${cells.map(withoutBars).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+/** A bar ends a cell even inside code (GFM, tables): one that is not escaped gets its backslash, which the table takes away. */
+function withoutBars(cell: string): string {
+  return cell.replace(/(\\*)\|/g, (found, slashes: string) => (slashes.length % 2 === 0 ? `${slashes}\\|` : found));
 }
 
 export function details(summary: string, body: string): string {
