@@ -240,14 +240,7 @@ def ablate(name: str, out: Path, seeds: int, steps: int, report: Callable[[str],
     if seeds < 2:
         raise WorkerError("bad_config", f"--seeds {seeds}: an interval needs at least 2")
     results: dict[str, Any] = {}
-    drawn: dict[str, str] = {}
-    text = [
-        f"# Correction: {name}",
-        "",
-        f"The noisy logistic world of rulings 9 (synthetic; no program is judged here), {seeds} seeds, {steps} steps; "
-        "± is half a 95 % t interval over seeds. Against none: model AUC, paired by seed.",
-    ]
-    for place, (title, d, meta, noise, rate) in enumerate((EASY, HARD)):
+    for title, d, meta, noise, rate in (EASY, HARD):
         runs: dict[str, list[dict[str, float]]] = {}
         for label, options in {"none": Options("none"), **ABLATIONS[name](rate)}.items():
             started = time.monotonic()
@@ -259,10 +252,24 @@ def ablate(name: str, out: Path, seeds: int, steps: int, report: Callable[[str],
             # Chosen a seed at a time, among every λ and no correction, on rows that nothing else sees.
             runs[CHOSEN] = [max(arm, key=lambda run: run["chosen_auc"]) for arm in zip(*runs.values(), strict=True)]
         results[title] = ablation_report.summary(runs, "none", "auc")
-        text += ["", f"## {title}", "", *ablation_report.table(results[title], COLUMNS)]
-        figures = {arm: (one["bestOf8"]["value"], one["bestOf8"]["half"]) for arm, one in results[title].items()}
+    page({"ablation": name, "seeds": seeds, "steps": steps, "worlds": results}, out)
+
+
+def page(facts: dict[str, Any], out: Path) -> None:
+    """Writes what the figures say."""
+    text = [
+        f"# Correction: {facts['ablation']}",
+        "",
+        f"The noisy logistic world of rulings 9 (synthetic; no program is judged here), {facts['seeds']} seeds, "
+        f"{facts['steps']} steps; ± is half a 95 % t interval over seeds. Against none: model AUC, paired by seed.",
+    ]
+    drawn: dict[str, str] = {}
+    for place, (title, rows) in enumerate(facts["worlds"].items()):
+        text += ["", f"## {title}", "", *ablation_report.table(rows, COLUMNS)]
+        text += ["", ablation_report.reading(rows, "none", "model AUC")]
+        figures = {arm: (one["bestOf8"]["value"], one["bestOf8"]["half"]) for arm, one in rows.items()}
         drawn[str(place + 1)] = plots.bars(f"{title}: Best-of-8", "Best-of-8", figures)
-    facts = {"ablation": name, "seeds": seeds, "steps": steps, "worlds": results}
+    name = facts["ablation"]
     ablation_report.write(out, f"correction-{name}", facts, [*text, *NOTES.get(name, [])], drawn)
 
 

@@ -402,7 +402,7 @@ def ablate_programs(
     if seeds < 2:
         raise WorkerError("bad_config", f"--seeds {seeds}: an interval needs at least 2")
     splits = features(data, run, report)
-    compute, columns, figure = PROGRAMS[name]
+    compute, _, _ = PROGRAMS[name]
     tables = compute(splits, seeds, steps, report)
     sizes = {
         split: {
@@ -411,6 +411,13 @@ def ablate_programs(
         }
         for split, one in splits.items()
     }  # fmt: skip
+    page({"ablation": name, "seeds": seeds, "steps": steps, "data": sizes, "tables": tables}, out)
+
+
+def page(facts: dict[str, Any], out: Path) -> None:
+    """Writes what the figures say."""
+    name, sizes = facts["ablation"], facts["data"]
+    _, columns, figure = PROGRAMS[name]
     told = "; ".join(
         f"{k} {v['rows']} rows of {v['problems']} problems, {v['passing']} passing" for k, v in sizes.items()
     )
@@ -418,15 +425,15 @@ def ablate_programs(
         f"# Programs: {name}",
         "",
         "Variants of passing programs with a bug in one function (true step labels); a linear head on the frozen hidden "
-        f"states of the trained small model, {steps} steps, {seeds} seeds; ± is half a 95 % t interval over seeds (noise, "
+        f"states of the trained small model, {facts['steps']} steps, {facts['seeds']} seeds; ± is half a 95 % t interval over seeds (noise, "
         f"batches), not over problems. {told}. Noisy labels are K = {K} draws that pass with {PASSES[1]} after a right "
         f"prefix and {PASSES[0]} after a broken one, then corrupted. Best-of-8 by the mean reward among the variants of "
         "one problem, unless the row names a rule. Step AUC is inside one problem at one place of the chain.",
     ]
     drawn: dict[str, str] = {}
-    for place, (title, rows) in enumerate(tables.items()):
+    for place, (title, rows) in enumerate(facts["tables"].items()):
         text += ["", f"## {title}", "", *ablation_report.table(rows, columns)]
+        text += ["", ablation_report.reading(rows, next(iter(rows)), columns[figure])]
         figures = {arm: (one[figure]["value"], one[figure]["half"]) for arm, one in rows.items()}
         drawn[str(place + 1)] = plots.bars(f"{title}: {columns[figure]}", columns[figure], figures)
-    facts = {"ablation": name, "seeds": seeds, "steps": steps, "data": sizes, "tables": tables}
     ablation_report.write(out, f"programs-{name}", facts, text, drawn)

@@ -46,6 +46,19 @@ def table(rows: Mapping[str, Mapping[str, Cell]], columns: Mapping[str, str]) ->
     return lines
 
 
+def reading(rows: Mapping[str, Mapping[str, Cell]], base: str, figure: str) -> str:
+    """Which arms differ from `base` by more than the interval of their paired difference, in words."""
+    sides: dict[str, list[str]] = {"Above": [], "Below": []}
+    for arm, figures in rows.items():
+        gap = figures.get("againstBase", {"value": 0.0, "half": 0.0})
+        if arm != base and abs(gap["value"]) > gap["half"]:
+            sides["Above" if gap["value"] > 0 else "Below"].append(f"{arm} ({gap['value']:+.3f})")
+    told = [f"{side} {base}: {', '.join(arms)}." for side, arms in sides.items() if arms]
+    return f"By {figure}, paired by seed. " + (
+        " ".join(told) or f"No arm differs from {base} by more than its interval."
+    )
+
+
 def write(out: Path, name: str, facts: Mapping[str, Any], text: Sequence[str], drawn: Mapping[str, str]) -> None:
     """`out`/NAME.json, NAME.md and NAME-PLOT.svg for each plot, shown at the end of the page."""
     out.mkdir(parents=True, exist_ok=True)
