@@ -1,15 +1,21 @@
 /** The learning half of the composition: registry, gate, trainer (architecture.md, "How one outcome flows back"). */
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { resolve } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { type Database, openDatabase } from "./adapters/db/open-database.ts";
 import { createFiles } from "./adapters/files/files.ts";
 import { openRewardModel } from "./adapters/onnx/reward-model.ts";
 import { systemClock } from "./adapters/system/clock.ts";
 import { createLocalTuner } from "./adapters/trainer/local-tuner.ts";
+import { createSyntax } from "./adapters/tree-sitter/create-syntax.ts";
 import { EMBEDDED_MODEL, GPU_WORKER } from "./compose.ts";
 import { invocationFolder, readEnvironment } from "./config/env.ts";
+import { FunprmError } from "./domain/errors.ts";
+import { type KnownFunction, knownFunctions } from "./evaluation/known-functions.ts";
 import type { GatePorts } from "./flows/promote-model.ts";
 import type { TrainPorts } from "./flows/train-model.ts";
+import type { Syntax } from "./ports.ts";
 
 export function gatePorts(): GatePorts {
   return {
@@ -33,19 +39,54 @@ export async function openRegistry(): Promise<Database> {
 export async function openLearning(
   say: (line: string) => void,
 ): Promise<{ ports: TrainPorts; folder: string; close(): Promise<void> }> {
-  const { models, learning, close } = await openRegistry();
+  const database = await openRegistry();
+  return {
+    ports: trainPorts(database, say),
+    folder: resolve(invocationFolder(), readEnvironment().LEARNING_DIR),
+    close: database.close,
+  };
+}
+
+function trainPorts({ models, learning }: Database, say: (line: string) => void): TrainPorts {
   const silent = () => {};
   return {
-    ports: {
-      ...gatePorts(),
-      registry: models,
-      learning,
-      tuner: createLocalTuner(GPU_WORKER),
-      files: createFiles(),
-      embedded: EMBEDDED_MODEL,
-      log: { debug: silent, info: silent, warn: (message) => say(`funprm: ${message}\n`), error: silent },
-    },
-    folder: resolve(invocationFolder(), readEnvironment().LEARNING_DIR),
-    close,
+    ...gatePorts(),
+    registry: models,
+    learning,
+    tuner: createLocalTuner(GPU_WORKER),
+    files: createFiles(),
+    embedded: EMBEDDED_MODEL,
+    log: { debug: silent, info: silent, warn: (message) => say(`funprm: ${message}\n`), error: silent },
   };
+}
+
+/** A loop of its own, in memory: for the demo and for measuring. */
+export async function openSyntheticLearning(say: (line: string) => void) {
+  const database = await openDatabase({
+    path: ":memory:",
+    now: () => systemClock.now(),
+    random: (bytes) => randomBytes(bytes),
+  });
+  return { database, ports: trainPorts(database, say), syntax: await createSyntax() };
+}
+
+/** The functions of Python's standard library on this machine; `BAD_CONFIG` without one. */
+export async function standardLibrary(syntax: Syntax): Promise<KnownFunction[]> {
+  const asked = spawnSync("python3", ["-c", "import sysconfig; print(sysconfig.get_paths()['stdlib'])"], {
+    encoding: "utf8",
+  });
+  const folder = asked.stdout?.trim() ?? "";
+  if (asked.status !== 0 || folder === "")
+    throw new FunprmError(
+      "BAD_CONFIG",
+      "python3 is not on PATH: the synthetic organisation is made of its standard library",
+    );
+  const files = readdirSync(folder).filter((name) => name.endsWith(".py"));
+  return files
+    .sort()
+    .flatMap((name) =>
+      knownFunctions(name, readFileSync(join(folder, name), "utf8"), (source, language) =>
+        syntax.outline(source, language),
+      ),
+    );
 }

@@ -29,6 +29,8 @@ export type LearnedReport = {
   /** Pull requests of the app: how many were merged, what all runs of the period cost (null: a price is unknown). */
   cost: { runs: number; opened: number; accepted: number; usd: number | null };
   precision: (FindingPrecision & { repository: string; wanted: number })[];
+  /** Figures against a known truth, before → after: only where an organisation is synthetic. */
+  known: { name: string; figure: PairedFigure; ok: boolean }[];
 };
 
 const signed = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
@@ -115,11 +117,21 @@ export function learnedPage(report: LearnedReport): string {
 <h2>Labels by grade</h2><p class="soft">A: a test that runs the function. B: green checks with coverage, or a revert or fix. C is reported and never trained on.</p>
 <div class="scroll"><table><tbody>${bars}</tbody></table></div>
 <h2>Before and after</h2>${report.decisions.length === 0 ? "<p>No challenger was trained.</p>" : report.decisions.map(decisionSection).join("\n")}
+${knownSection(report.known)}
 <h2>What it got wrong</h2>${mistakes === "" ? `<p>Nothing among ${report.compared} functions with a reward and an outcome.</p>` : `<p class="soft">The worst of ${report.compared} functions with a reward and an outcome.</p><div class="scroll"><table><thead><tr><th>Function</th><th>Pull request</th><th>Reward</th><th>Grade</th><th>Why</th><th>Scored by</th></tr></thead><tbody>${mistakes}</tbody></table></div>`}
 <h2>Cost</h2><p>${e(costLine(report.cost))}.</p>
 <h2>Precision of findings</h2>${report.precision.map((one) => `<p><b>${e(one.repository)}</b>: ${e(precisionLine(one))}.</p>${precisionPlot(one)}`).join("") || "<p>No finding was judged yet.</p>"}
 </main></body></html>
 `;
+}
+
+function knownSection(known: LearnedReport["known"]): string {
+  if (known.length === 0) return "";
+  const rows = known.map(
+    ({ name, figure, ok }) =>
+      `<tr><td>${ok ? "✓" : "✗"}</td><td>${escaped(name)}</td><td>${escaped(figureLine(figure))}</td><td>${differencePlot(figure, ok)}</td></tr>`,
+  );
+  return `<h2>Against the known truth</h2><p class="soft">The organisation is synthetic: what is right is known by construction.</p><div class="scroll"><table><thead><tr><th></th><th>Figure</th><th>Before → after, difference</th><th>−0.3 … 0 … +0.3</th></tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 }
 
 function decisionSection(decision: GateDecision): string {

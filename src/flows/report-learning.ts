@@ -68,6 +68,7 @@ export async function reportLearning(
         : runs.reduce((sum, run) => sum + (run.costUsd ?? 0), 0),
     },
     precision: await precisions(ports, places, options.wanted),
+    known: [],
   };
 }
 

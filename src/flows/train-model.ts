@@ -32,7 +32,8 @@ export type TrainOptions = {
   onLine(line: string): void;
 };
 
-export type TrainResult = { version: ModelVersion; decision: GateDecision; active: boolean };
+/** `run`: folder of the training run, with its metrics and its correction table. */
+export type TrainResult = { version: ModelVersion; decision: GateDecision; active: boolean; run: string };
 
 export async function trainModel(ports: TrainPorts, options: TrainOptions, signal?: AbortSignal): Promise<TrainResult> {
   const lacks = await ports.tuner.missing();
@@ -43,6 +44,7 @@ export async function trainModel(ports: TrainPorts, options: TrainOptions, signa
   const folder = `${options.learning}/models/${key}`;
   const learned = (await ports.registry.versions()).filter((one) => one.folder !== folder && one.base !== null);
   const version = `${champion.version.split("+")[0]}+${learned.length + 1}`;
+  const run = `${options.learning}/runs/${key}`;
   const rehearsal = `${options.learning}/runs/${key}.rehearsal.jsonl.gz`;
   const rehearsed = await writeRehearsal(ports, options.snapshot, rehearsal);
   await ports.tuner.tune(
@@ -50,7 +52,7 @@ export async function trainModel(ports: TrainPorts, options: TrainOptions, signa
       base: champion.folder ?? ports.embedded,
       data: options.snapshot,
       rehearsal: rehearsed === 0 ? null : rehearsal,
-      run: `${options.learning}/runs/${key}`,
+      run,
       bundle: folder,
       name: champion.name,
       version,
@@ -81,7 +83,7 @@ export async function trainModel(ports: TrainPorts, options: TrainOptions, signa
     verdict: decision.verdict,
     active,
   });
-  return { version: judged, decision, active };
+  return { version: judged, decision, active, run };
 }
 
 /** What scores now. The bundle that ships with the program is registered, and switched to, when it is first asked for. */
