@@ -96,6 +96,8 @@ def main() -> None:
     domains = commands.add_parser("leave-one-out", help="fine-tune without each domain of problems and measure on it")
     domains.add_argument("--config", type=Path, required=True)
     domains.add_argument("--out", type=Path, required=True, help="report without its ending: OUT.md and OUT.json")
+    domains.add_argument("--scorers", default="prm,trivial", help="some of prm, encoder, trivial")
+    domains.add_argument("--encoder", type=Path, help="with encoder: its folder, as Hugging Face stores it")
     corrected = commands.add_parser("export-corrected", help="write the bundle of a corrected run, beside its control")
     for name, text in (
         ("run", "folder of the corrected run"),
@@ -186,7 +188,7 @@ def main() -> None:
         if arguments.command == "leave-one-out":
             from funprm_worker.domains import leave_one_out
 
-            leave_one_out(config, arguments.out, report)
+            leave_one_out(config, arguments.out, report, arguments.scorers.split(","), arguments.encoder)
             return
         if arguments.command == "train":
             from funprm_worker.train import train

@@ -6,18 +6,24 @@ keeps its last weights: a checkpoint chosen on validation groups of the domain w
 
 import gzip
 import json
+import os
+import re
+import shutil
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from funprm_worker.config import Config
+from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import paired_figures, solution_figures
 from funprm_worker.export import measured
 from funprm_worker.rows import Row, read_rows
-from funprm_worker.train import best_model, encode_rows, mean, step_rewards, train
+from funprm_worker.train import best_model, clusters_of, encode_rows, mean, step_rewards, train
+from funprm_worker.trivial import fit_and_score
 
 DOMAINS = {
     "contests": ("codeforces_guni", "leetcode_zsr", "livecodebench_v1_v5", "debugbench_python"),
@@ -30,44 +36,76 @@ DOMAINS = {
 """Domain → sets; mint_codegen holds problems of HumanEval and MBPP. A row's id begins with its set."""
 
 ALL = "all domains"
-A_CLUSTER = 24
+A_CLUSTER = 12
+A_GROUP = 2
+"""Intervals are over problems: many clusters of one problem cost time and tell little."""
 
 
 def set_of(row: Row) -> str:
     return row.id.split("/", 1)[0]
 
 
-def leave_one_out(config: Config, out: Path, report: Callable[[str], None]) -> None:
-    """Trains what is not trained yet under `config.run`, one folder an arm, and writes `out`.json and `out`.md."""
+SCORERS = ("prm", "encoder", "trivial")
+ENCODER_ROWS = 400
+"""Programs of each domain that the head on the frozen encoder learns from; the control takes two thirds of each, so that all
+heads see as many."""
+
+
+def leave_one_out(
+    config: Config,
+    out: Path,
+    report: Callable[[str], None],
+    scorers: Sequence[str] = SCORERS,
+    encoder: Path | None = None,
+) -> None:
+    """Trains what is not trained yet under `config.run`, one folder an arm, and writes `out`.json and `out`.md.
+
+    `prm` is a fine-tune of `config`, `encoder` a linear head on the frozen encoder in that folder, `trivial` the scorer of
+    words. Raises `WorkerError("bad_config")` for another name, or `encoder` without its folder.
+    """
+    if not set(scorers) <= set(SCORERS) or ("encoder" in scorers) != (encoder is not None):
+        raise WorkerError(
+            "bad_config", f"scorers {', '.join(scorers)}: choose of {', '.join(SCORERS)}; --encoder goes with encoder"
+        )
     held_out = held_out_rows(config)
-    scores = {arm: _arm(config, arm, left_out, held_out, report) for arm, left_out in {ALL: (), **DOMAINS}.items()}
-    table: dict[str, Any] = {}
+    arms: dict[str, tuple[str, ...]] = {ALL: (), **DOMAINS}
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    facts: dict[str, Any] = {"seed": config.seed}
+    for arm, left_out in arms.items():
+        _split(config, arm, left_out)
+    facts["rowsInTraining"] = {arm: _count(config, arm) for arm in arms}
+    if "trivial" in scorers:
+        found["trivial"] = {arm: _trivial(config, arm, left_out, held_out, report) for arm, left_out in arms.items()}
+    if encoder is not None:
+        found["encoder"], facts["encoder"] = _encoder(config, encoder, held_out, report)
+    if "prm" in scorers:
+        found["prm"] = {arm: _prm(config, arm, left_out, held_out, report) for arm, left_out in arms.items()}
+        facts["prm"] = {
+            "steps": config.reward.steps,
+            "paddedTokensAStep": config.reward.tokens,
+            "precision": config.precision,
+            "pretrainedTokens": _pretrained(config),
+        }
+    facts["domains"] = {}
     for domain, sets in DOMAINS.items():
         rows = [row for row in held_out if set_of(row) in sets]
-        without, control = ([scores[arm].get(row.id) for row in rows] for arm in (domain, ALL))
-        table[domain] = {
-            "sets": list(sets),
-            "rows": len(rows),
-            "without": solution_figures(rows, without),
-            "with": solution_figures(rows, control),
-            "difference": paired_figures(rows, without, control),
-        }
-    facts = {
-        "steps": config.reward.steps,
-        "paddedTokensAStep": config.reward.tokens,
-        "seed": config.seed,
-        "precision": config.precision,
-        "rowsInTraining": {arm: _count(config, arm) for arm in scores},
-        "domains": table,
-    }
+        one: dict[str, Any] = {"sets": list(sets), "rows": len(rows), "scorers": {}}
+        for name, scores in found.items():
+            without, control = ([scores[arm].get(row.id) for row in rows] for arm in (domain, ALL))
+            one["scorers"][name] = {
+                "without": solution_figures(rows, without),
+                "with": solution_figures(rows, control),
+                "difference": paired_figures(rows, without, control),
+            }
+        facts["domains"][domain] = one
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
     out.with_suffix(".md").write_text(_page(facts))
 
 
 def held_out_rows(config: Config) -> list[Row]:
-    """Rows of validation and of meta groups (no correction here: neither is trained on), in clusters with both verdicts, at
-    most `A_CLUSTER` of one, drawn by hash."""
+    """Rows of validation and of meta groups (no correction here: neither is trained on): of each group its `A_GROUP` largest
+    clusters with both verdicts, at most `A_CLUSTER` rows of one, drawn by hash."""
     rows = [
         # Each model wrote one program of a class or two: a cluster there is a problem.
         replace(row, pool="any") if set_of(row) in DOMAINS["classes"] else row
@@ -78,59 +116,181 @@ def held_out_rows(config: Config) -> list[Row]:
     for row in measured(rows):
         if row.verdict is not None:
             clusters[row.group, row.pool].append(row)
-    kept = [
-        sorted(cluster, key=lambda row: sha256(row.id.encode()).hexdigest())[:A_CLUSTER]
-        for cluster in clusters.values()
-    ]
-    return [row for cluster in kept if {one.verdict for one in cluster} == {0, 1} for row in cluster]
+    groups: dict[str, list[list[Row]]] = defaultdict(list)
+    for (group, _), cluster in sorted(clusters.items()):
+        kept = sorted(cluster, key=lambda row: sha256(row.id.encode()).hexdigest())[:A_CLUSTER]
+        if {row.verdict for row in kept} == {0, 1}:
+            groups[group].append(kept)
+    return [row for one in groups.values() for kept in sorted(one, key=len, reverse=True)[:A_GROUP] for row in kept]
 
 
-def _arm(
-    config: Config, arm: str, left_out: tuple[str, ...], held_out: list[Row], report: Callable[[str], None]
-) -> dict[str, float]:
-    """Score of every held-out row it is measured on: of its own domain, or of all."""
-    folder = Path(config.run) / arm.replace(" ", "-")
-    kept = folder / "scores.json"
-    if kept.exists():
-        loaded: dict[str, float] = json.loads(kept.read_text())
-        return loaded
-    data = folder / "data"
+def _folder(config: Config, arm: str) -> Path:
+    return Path(config.run) / arm.replace(" ", "-")
+
+
+def _split(config: Config, arm: str, left_out: tuple[str, ...]) -> None:
+    data = _folder(config, arm) / "data"
     data.mkdir(parents=True, exist_ok=True)
     for name in ("training", "meta", "validation"):
         _copy(Path(config.data) / f"{name}.jsonl.gz", data / f"{name}.jsonl.gz", left_out if name == "training" else ())
-    # One look, at the end: the last weights are kept.
-    settings = replace(
-        config,
-        data=str(data),
-        run=str(folder),
-        checkpoint=replace(config.checkpoint, every=config.reward.steps),
-    )
-    report(f"{arm}: {_count(config, arm)} training rows")
-    train(settings, report)
-    model, encoder = best_model(settings)
-    rows = [row for row in held_out if not left_out or set_of(row) in left_out]
-    encoded = encode_rows(rows, encoder, config.model.max_tokens, 1.0)
-    rewards = step_rewards(model, encoded, encoder.pad_id, precision=config.precision)
-    scores = {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
-    kept.write_text(json.dumps(scores))
-    return scores
+
+
+def _judged(left_out: tuple[str, ...], held_out: list[Row]) -> list[Row]:
+    """An arm is measured on its own domain, the control on all."""
+    return [row for row in held_out if not left_out or set_of(row) in left_out]
+
+
+def _kept(path: Path, make: Callable[[], dict[str, float]]) -> dict[str, float]:
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(make()))
+        part.replace(path)
+    loaded: dict[str, float] = json.loads(path.read_text())
+    return loaded
+
+
+def _prm(
+    config: Config, arm: str, left_out: tuple[str, ...], held_out: list[Row], report: Callable[[str], None]
+) -> dict[str, float]:
+    folder = _folder(config, arm)
+
+    def make() -> dict[str, float]:
+        report(f"{arm}: fine-tune of {config.reward.steps} steps")
+        # One look, at the end: the last weights are kept.
+        settings = replace(
+            config,
+            data=str(folder / "data"),
+            run=str(folder),
+            checkpoint=replace(config.checkpoint, every=config.reward.steps),
+        )
+        train(settings, report)
+        model, encoder = best_model(settings)
+        encoded = encode_rows(_judged(left_out, held_out), encoder, config.model.max_tokens, 1.0)
+        rewards = step_rewards(model, encoded, encoder.pad_id, precision=config.precision)
+        return {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
+
+    return _kept(folder / "scores.json", make)
+
+
+def _pretrained(config: Config) -> int | None:
+    """Tokens that the language model of `[backbone]` saw, where its run folder still says so."""
+    beside = Path(config.backbone.folder).parent / "config.json" if config.backbone is not None else None
+    if beside is None or not beside.exists():
+        return None
+    pretrain = json.loads(beside.read_text())["pretrain"]
+    return int(pretrain["steps"] * pretrain["tokens"])
+
+
+def _mixed_rows(config: Config, arm: str) -> list[list[Row]]:
+    """The arm's training clusters with both verdicts."""
+    training = list(read_rows(_folder(config, arm) / "data" / "training.jsonl.gz"))
+    clusters = clusters_of(training, config.reward.per_side, config.seed)
+    return [[row for row in one if row.verdict is not None] for one in clusters if {r.verdict for r in one} >= {0, 1}]
+
+
+def _trivial(
+    config: Config, arm: str, left_out: tuple[str, ...], held_out: list[Row], report: Callable[[str], None]
+) -> dict[str, float]:
+    """The trivial scorer on the arm's clusters with both verdicts: what words alone carry over."""
+
+    def make() -> dict[str, float]:
+        report(f"{arm}: trivial scorer")
+        rows = _judged(left_out, held_out)
+        scores = fit_and_score([row for one in _mixed_rows(config, arm) for row in one], rows, config.seed)
+        return {row.id: score for row, score in zip(rows, scores, strict=True)}
+
+    return _kept(_folder(config, arm) / "trivial.json", make)
+
+
+def _encoder(
+    config: Config, folder: Path, held_out: list[Row], report: Callable[[str], None]
+) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+    """Scores by arm of a head on the frozen encoder, and what the encoder is and costs."""
+    import torch
+
+    from funprm_worker.encoder_head import CODE_TOKENS, STATEMENT_TOKENS, Embedder, fit_head, scores_of
+
+    torch.set_num_threads(config.threads)
+    learned: dict[str, list[Row]] = {domain: [] for domain in DOMAINS}
+    for cluster in sorted(_mixed_rows(config, ALL), key=lambda one: sha256(one[0].id.encode()).hexdigest()):
+        domain = next((name for name, sets in DOMAINS.items() if set_of(cluster[0]) in sets), None)
+        if domain is not None and len(learned[domain]) < ENCODER_ROWS:
+            learned[domain] += cluster
+    kept = Path(config.run) / "embedded.pt"
+    if not kept.exists():
+        embedder = Embedder(folder)
+        rows = [*held_out, *(row for one in learned.values() for row in one)]
+        report(f"encoding {len(rows)} programs")
+        started = time.process_time()
+        vectors = embedder.embed(rows)
+        cost = {
+            "parameters": embedder.parameters_total(),
+            "tokens": sum(len(embedder.ids(row)) for row in rows),
+            "cpuSeconds": round(time.process_time() - started, 1),
+        }
+        torch.save({"ids": [row.id for row in rows], "vectors": vectors, "cost": cost}, kept)
+    state: dict[str, Any] = torch.load(kept, weights_only=True)
+    place = {name: i for i, name in enumerate(state["ids"])}
+
+    def vectors_of(rows: list[Row]) -> Any:
+        return state["vectors"][[place[row.id] for row in rows]]
+
+    found = {}
+    sizes = {}
+    for arm, left_out in {ALL: (), **DOMAINS}.items():
+        rows = [
+            row
+            for domain, one in learned.items()
+            if domain != arm
+            for row in (one[: len(one) * 2 // 3] if arm == ALL else one)
+        ]
+        sizes[arm] = len(rows)
+        head = fit_head(rows, vectors_of(rows), config.seed)
+        judged = _judged(left_out, held_out)
+        found[arm] = dict(zip((row.id for row in judged), scores_of(head, vectors_of(judged)), strict=True))
+    facts: dict[str, Any] = {
+        **state["cost"],
+        "name": folder.name,
+        "programsLearnedFrom": sizes,
+        "statementTokens": STATEMENT_TOKENS,
+        "codeTokens": CODE_TOKENS,
+        "all": solution_figures(held_out, [found[ALL].get(row.id) for row in held_out]),
+    }
+    return found, facts
 
 
 def _copy(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
     if target.exists():
         return
     part = target.with_suffix(".part")
-    with (
-        gzip.open(source, "rt", encoding="utf-8") as lines,
-        gzip.open(part, "wt", encoding="utf-8", compresslevel=1) as out,
-    ):
-        out.writelines(line for line in lines if json.loads(line)["id"].split("/", 1)[0] not in left_out)
+    part.unlink(missing_ok=True)
+    if not left_out:
+        os.link(source, part) if source.stat().st_dev == target.parent.stat().st_dev else shutil.copy(source, part)
+    else:
+        with (
+            gzip.open(source, "rt", encoding="utf-8") as lines,
+            gzip.open(part, "wt", encoding="utf-8", compresslevel=1) as out,
+        ):
+            out.writelines(line for line in lines if _set_in(line) not in left_out)
     part.replace(target)
+
+
+def _set_in(line: str) -> str:
+    """The set of a row by its id, without reading the rest; the statement's own quotes stand escaped in JSON."""
+    found = re.search(r'"id": ?"([^"/]+)/', line)
+    return found[1] if found else ""
 
 
 def _count(config: Config, arm: str) -> int:
     with gzip.open(Path(config.run) / arm.replace(" ", "-") / "data" / "training.jsonl.gz", "rt") as lines:
         return sum(1 for _ in lines)
+
+
+NAMES = {
+    "prm": "the small causal model, fine-tuned",
+    "encoder": "frozen encoder, linear head",
+    "trivial": "trivial scorer",
+}
 
 
 def _page(facts: dict[str, Any]) -> str:
@@ -145,32 +305,52 @@ def _page(facts: dict[str, Any]) -> str:
     lines = [
         "# Leave one domain out",
         "",
-        f"Made by `funprm-worker leave-one-out`. Each model: {facts['steps']} steps of {facts['paddedTokensAStep']} padded tokens, seed {facts['seed']},"
-        f" {facts['precision']}, from one language model that was pretrained on package sources alone and saw no program of any set;"
-        " its tokenizer was fitted on text of all sets, without verdicts. One seed: a difference between two models holds the noise of training too."
-        f" Figures inside one problem and generator (of classes: inside one problem, where recognising the generator helps) on validation and meta groups of the domain, at most {A_CLUSTER} programs of one; in brackets the 95 % bootstrap interval over problems and their number.",
+        "Made by `funprm-worker leave-one-out`. Each scorer is trained four times, without the verdicts of a domain and, as the"
+        " control, with those of all, and measured on the domain's validation and meta groups. Inside one problem and generator;"
+        " of classes, of which each generator wrote one or two, inside one problem: there recognising the generator helps."
+        f" At most {A_GROUP} clusters of a problem and {A_CLUSTER} programs of a cluster. In brackets the 95 % bootstrap interval"
+        " over problems and their number. One seed: a difference also holds the noise of training.",
         "",
-        "| domain | within-problem AUC, trained without it | trained on all domains | difference, paired |",
-        "|---|---|---|---|",
     ]
+    if "prm" in facts:
+        prm = facts["prm"]
+        text = "an unknown number of" if prm["pretrainedTokens"] is None else f"{prm['pretrainedTokens']:,}"
+        lines += [
+            f"The small causal model: {prm['steps']} steps of {prm['paddedTokensAStep']} padded tokens each from one language"
+            f" model, pretrained on {text} tokens.",
+            "",
+        ]
+    if "encoder" in facts:
+        encoder = facts["encoder"]
+        lines += [
+            f"The encoder: {encoder['parameters']:,} parameters, frozen; whole programs, {encoder['statementTokens']} tokens of"
+            f" the statement and {encoder['codeTokens']} of the code; heads learned from"
+            f" {', '.join(map(str, encoder['programsLearnedFrom'].values()))} programs. Encoding took"
+            f" {encoder['cpuSeconds']} CPU seconds for {encoder['tokens']:,} tokens, bfloat16, one pass a program.",
+            "",
+        ]
+    for title, key, paired in (
+        ("Within-problem AUC", "auc", "auc"),
+        ("Best-of-8 minus random", "lift", "bestOf"),
+    ):
+        lines += [
+            f"## {title}",
+            "",
+            "| domain | scorer | trained without it | trained on all | difference, paired |",
+            "|---|---|---|---|---|",
+        ]
+        signed = key == "lift"
+        for domain, one in facts["domains"].items():
+            for name, found in one["scorers"].items():
+                cells = [figure(found[arm][key], signed) for arm in ("without", "with")]
+                lines.append(
+                    f"| {domain} | {NAMES[name]} | {' | '.join(cells)} | {figure(found['difference'][paired], True)} |"
+                )
+        lines.append("")
+    lines += ["## Rows", "", "| domain | sets | held-out programs | training rows without it |", "|---|---|---|---|"]
     lines += [
-        f"| {domain} | {figure(one['without']['auc'])} | {figure(one['with']['auc'])} | {figure(one['difference']['auc'], True)} |"
+        f"| {domain} | {', '.join(one['sets'])} | {one['rows']} | {facts['rowsInTraining'][domain]} |"
         for domain, one in facts["domains"].items()
     ]
-    lines += [
-        "",
-        "| domain | Best-of-8 minus random, trained without it | trained on all domains | difference of Best-of-8, paired | random | oracle |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {domain} | {figure(one['without']['lift'], True)} | {figure(one['with']['lift'], True)} | {figure(one['difference']['bestOf'], True)}"
-        f" | {figure(one['with']['random'])} | {figure(one['with']['oracle'])} |"
-        for domain, one in facts["domains"].items()
-    ]
-    lines += ["", "| trained on | rows |", "|---|---|"]
-    lines += [
-        f"| {arm if arm == ALL else f'all but {arm}'} | {rows} |" for arm, rows in facts["rowsInTraining"].items()
-    ]
-    lines += ["", "| domain | sets | held-out rows |", "|---|---|---|"]
-    lines += [f"| {domain} | {', '.join(one['sets'])} | {one['rows']} |" for domain, one in facts["domains"].items()]
+    lines += [f"| {ALL} | | | {facts['rowsInTraining'][ALL]} |"]
     return "\n".join(lines) + "\n"

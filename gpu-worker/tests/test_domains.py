@@ -8,6 +8,7 @@ import pytest
 
 from funprm_worker import domains
 from funprm_worker.config import BackboneConfig, CheckpointConfig, Config, ModelConfig, PretrainConfig, RewardConfig
+from funprm_worker.errors import WorkerError
 from funprm_worker.rows import read_rows
 
 SETS = ("codeforces_guni", "classeval", "mbpp_mpl")
@@ -49,7 +50,7 @@ def test_no_verdict_of_the_domain_is_trained_on_and_the_command_goes_on(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "reports" / "left-out"
-    domains.leave_one_out(config, out, lambda _: None)
+    domains.leave_one_out(config, out, lambda _: None, ("prm", "trivial"))
     for arm, left_out in {domains.ALL: (), **domains.DOMAINS}.items():
         folder = tmp_path / "run" / arm.replace(" ", "-")
         sets = {domains.set_of(row) for row in read_rows(folder / "data" / "training.jsonl.gz")}
@@ -60,11 +61,12 @@ def test_no_verdict_of_the_domain_is_trained_on_and_the_command_goes_on(
         assert measured == (set(SETS) & set(left_out) if left_out else set(SETS))
     facts = json.loads(out.with_suffix(".json").read_text())
     for domain in domains.DOMAINS:
-        one = facts["domains"][domain]
         # Two groups of validation and two of meta, each with both verdicts.
-        assert one["rows"] == 32 and one["without"]["auc"]["problems"] == 4
-        gap = one["without"]["auc"]["value"] - one["with"]["auc"]["value"]
-        assert one["difference"]["auc"]["value"] == pytest.approx(gap, abs=2e-4)
+        assert facts["domains"][domain]["rows"] == 32
+        for one in facts["domains"][domain]["scorers"].values():
+            assert one["without"]["auc"]["problems"] == 4
+            gap = one["without"]["auc"]["value"] - one["with"]["auc"]["value"]
+            assert one["difference"]["auc"]["value"] == pytest.approx(gap, abs=2e-4)
     page = out.with_suffix(".md").read_text()
     assert all(f"| {domain} |" in page for domain in domains.DOMAINS)
 
@@ -72,5 +74,32 @@ def test_no_verdict_of_the_domain_is_trained_on_and_the_command_goes_on(
         raise AssertionError("an arm was trained twice")
 
     monkeypatch.setattr(domains, "train", never)
-    domains.leave_one_out(config, out, lambda _: None)
+    domains.leave_one_out(config, out, lambda _: None, ("prm", "trivial"))
     assert out.with_suffix(".md").read_text() == page
+
+
+def test_a_head_on_a_frozen_encoder_tells_what_its_vectors_tell() -> None:
+    import torch
+
+    from funprm_worker.encoder_head import fit_head, scores_of
+    from funprm_worker.evaluate import solution_figures
+    from funprm_worker.rows import Row
+
+    rows = [
+        Row(f"s/{g}{k}", g, g, "m", "", ["x"], [k % 2], [None], [None], ["unit_test"], 1.0)
+        for g in "abcdefghijkl"
+        for k in range(8)
+    ]
+    noise = torch.randn(len(rows), 16, generator=torch.Generator().manual_seed(0))
+    telling = noise.clone()
+    telling[:, 3] += torch.tensor([3.0 * (k % 2) for _ in "abcdefghijkl" for k in range(8)])
+    unit = torch.nn.functional.normalize(telling, dim=1)
+    head = fit_head(rows[:80], unit[:80], 0)
+    assert solution_figures(rows[80:], scores_of(head, unit[80:]))["auc"]["value"] > 0.8
+    assert torch.equal(head.weight, fit_head(rows[:80], unit[:80], 0).weight)
+
+
+def test_scorers_that_are_none_are_refused(config: Config, tmp_path: Path) -> None:
+    for scorers in (("orm",), ("encoder",)):
+        with pytest.raises(WorkerError, match="choose of prm, encoder, trivial"):
+            domains.leave_one_out(config, tmp_path / "out", lambda _: None, scorers)
