@@ -584,8 +584,10 @@ export interface ModelRegistry {
  */
 export interface ReviewStore {
   saveReviewed(rows: readonly ReviewedRow[]): Promise<void>;
-  /** Oldest first, of one repository or all, of one pull request where it is named. */
-  reviewed(filter?: { repositoryId?: number; pullRequest?: number }): Promise<ReviewedRow[]>;
+  /** Oldest first, of one repository and pull request where they are named; of these the `newest` rows. */
+  reviewed(filter?: { repositoryId?: number; pullRequest?: number; newest?: number }): Promise<ReviewedRow[]>;
+  /** What was ever scored in which repository, by which model. */
+  reviewedKeys(): Promise<CalibrationKey[]>;
   saveFinding(finding: Omit<Finding, "createdAt" | "updatedAt">): Promise<void>;
   /** Oldest first. */
   findings(filter: { repositoryId: number; pullRequest?: number }): Promise<Finding[]>;

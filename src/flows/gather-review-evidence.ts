@@ -13,7 +13,8 @@ import type { Clock, LearningStore, PullRequestFacts, RepoRef, ReviewStore, RunS
 /** Below it two functions share little more than the language's own words. */
 const SIMILAR = 0.5;
 const NEIGHBOURS = { least: 3, most: 5 };
-/** Newest pull requests whose outcomes are looked at: the work of one review stays bounded. */
+/** The newest that are looked at: the work of one review stays bounded. */
+const MOST_ROWS = 20_000;
 const MOST_PULL_REQUESTS = 500;
 const POPULATION = { least: 3, distance: 0.2 };
 const TESTS_NAMED = 3;
@@ -93,7 +94,8 @@ async function labelledFunctions(
   ref: RepoRef,
   own: number,
 ): Promise<Labelled[]> {
-  const rows = (await reviews.reviewed({ repositoryId: ref.repositoryId })).filter((row) => row.pullRequest !== own);
+  const known = await reviews.reviewed({ repositoryId: ref.repositoryId, newest: MOST_ROWS });
+  const rows = known.filter((row) => row.pullRequest !== own);
   const labelled: Labelled[] = [];
   for (const [pullRequest, functions] of [...Map.groupBy(rows, (row) => row.pullRequest)].slice(-MOST_PULL_REQUESTS)) {
     const events = await learning.events(ref.repositoryId, pullRequest);

@@ -15,6 +15,8 @@ import { attribute } from "../domain/reward.ts";
 import type { Clock, LearningStore, ReviewStore, RewardModel } from "../ports.ts";
 
 const SCORED_AT_ONCE = 64;
+/** Of a repository, the newest: older ones say little of what is written today. */
+const MOST_ROWS = 100_000;
 
 /** Of one actor and repository: nobody calibrates alone (security.md section 4, poisoned labels). */
 const MOST_LABELS_AN_ACTOR = 200;
@@ -29,8 +31,8 @@ export type Refit = Pick<Finding, "repositoryId"> &
 /** One label a function and model: its attribution at the newest head that was reviewed with the labelled text. */
 export async function reviewLabels({ reviews, learning, clock }: Ports): Promise<ReviewLabel[]> {
   const labels: ReviewLabel[] = [];
-  const byRepository = Map.groupBy(await reviews.reviewed(), (row) => row.repositoryId);
-  for (const [repositoryId, rows] of byRepository) {
+  for (const repositoryId of new Set((await reviews.reviewedKeys()).map((key) => key.repositoryId))) {
+    const rows = await reviews.reviewed({ repositoryId, newest: MOST_ROWS });
     const graded = [];
     for (const number of new Set(rows.map((row) => row.pullRequest)))
       graded.push(...gradedLabels(repositoryId, await learning.events(repositoryId, number), clock.now().getTime()));
@@ -56,11 +58,8 @@ export async function reviewLabels({ reviews, learning, clock }: Ports): Promise
 
 export async function refitCalibrations(ports: Ports): Promise<Refit[]> {
   const labels = await reviewLabels(ports);
-  const keys = new Map<string, Pick<Refit, "repositoryId" | "language" | "modelVersion">>();
-  for (const { repositoryId, language, modelVersion } of await ports.reviews.reviewed())
-    keys.set(JSON.stringify([repositoryId, language, modelVersion]), { repositoryId, language, modelVersion });
   const refits: Refit[] = [];
-  for (const key of keys.values()) {
+  for (const key of await ports.reviews.reviewedKeys()) {
     const benchmark = await ports.reviews.calibration({ ...key, repositoryId: BENCHMARK });
     const known = benchmark === null ? labels : [...labels, ...benchmarkLabels(benchmark)];
     const fitted = fitReviewCalibration(known, key);

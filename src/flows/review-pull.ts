@@ -10,10 +10,12 @@ import { sanitizeIssueText } from "../domain/issue-text.ts";
 import type { ReviewPullPayload } from "../domain/job-payloads.ts";
 import { linkedIssues } from "../domain/linked-issues.ts";
 import { plain } from "../domain/markdown.ts";
+import { functionId } from "../domain/outcome.ts";
 import type { ParsedRepoConfig, RepoConfig } from "../domain/repo-config.ts";
-import type { Calibration } from "../domain/review.ts";
+import type { Calibration, ReviewReport } from "../domain/review.ts";
 import { calibrationOf } from "../domain/review-calibration.ts";
 import { type CheckSettings, type ReviewCheck, reviewCheck } from "../domain/review-check.ts";
+import { readFindingMarker } from "../domain/review-comment.ts";
 import { reviewedKey, reviewRound } from "../domain/review-round.ts";
 import type { Job } from "../domain/run.ts";
 import type {
@@ -151,7 +153,6 @@ async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSign
   const { files, patches } = await readPullFiles(host, ref, pull, signal);
   const issues = await issuesOf(host, ref, pull);
   const texts = [pull.title, pull.body, ...issues.flatMap(({ title, body }) => [title, body])];
-  const findings = await dismissResolved(ports, at, await reviews.findings(key));
   const earlier = await reviews.reviewed(key);
   const evidence = await gatherReviewEvidence(ports, ref, pull, issues);
   const report = await reviewChange(
@@ -166,7 +167,7 @@ async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSign
     signal,
   );
   const round = reviewRound(report, {
-    findings,
+    findings: await knownFindings(ports, at, report),
     reviewed: new Set(
       earlier.filter((row) => row.modelVersion === version).map((row) => reviewedKey(row.function, row.bodyHash)),
     ),
@@ -191,26 +192,41 @@ async function calibrations(
   return (language) => known.get(language) ?? null;
 }
 
-/** A thread that a person resolved is a finding that they declined (product.md section 2, pain 3). */
-async function dismissResolved(ports: ReviewPullPorts, at: Reviewing, findings: Finding[]): Promise<Finding[]> {
-  if (!findings.some((one) => one.threadId !== null && one.state === "posted")) return findings;
-  const threads = await ports.host.reviewThreads(at.ref, at.pull.number).catch((error: unknown) => {
+/**
+ * What was said before about the functions that are here. A thread that a person resolved is a finding that they declined
+ * (product.md section 2, pain 3); one that the store does not know any more (restored, or older than the retention) is taken up
+ * again rather than said twice.
+ */
+async function knownFindings(ports: ReviewPullPorts, at: Reviewing, report: ReviewReport): Promise<Finding[]> {
+  const { reviews, host, markerKey } = ports;
+  const { ref, pull, config } = at;
+  const place = { repositoryId: ref.repositoryId, installationId: ref.installationId, pullRequest: pull.number };
+  const known = await reviews.findings(place);
+  const mayComment = config.review.max_inline > 0 || config.paths.some((one) => one.review.max_inline > 0);
+  if (!mayComment && !known.some((one) => one.threadId !== null)) return known;
+  const threads = await host.reviewThreads(ref, pull.number).catch((error: unknown) => {
     // Where the app may not read threads it still reviews.
     if (error instanceof FunprmError && error.code === "GITHUB_REFUSED") return [];
     throw error;
   });
-  const resolved = new Set(threads.filter((thread) => thread.resolved).map((thread) => thread.id));
-  const changed: Finding[] = [];
-  for (const one of findings) {
-    if (one.state !== "posted" || one.threadId === null || !resolved.has(one.threadId)) {
-      changed.push(one);
-      continue;
-    }
-    const dismissed: Finding = { ...one, state: "dismissed", reason: "its thread was resolved" };
-    await ports.reviews.saveFinding(dismissed);
-    changed.push(dismissed);
+  for (const thread of threads) {
+    const finding = known.find((one) => one.threadId === thread.id);
+    if (finding?.state === "posted" && thread.resolved)
+      await reviews.saveFinding({ ...finding, state: "dismissed", reason: "its thread was resolved" });
+    const about = readFindingMarker(markerKey, thread.body, { repositoryId: ref.repositoryId, number: pull.number });
+    const isIt = (one: { path: string; name: string; bodyHash: string }) =>
+      functionId(one.path, one.name) === about?.id && one.bodyHash === about.bodyHash;
+    const here = report.functions.find((one) => one.attribution !== null && isIt(one));
+    if (about === null || here === undefined || known.some(isIt)) continue;
+    await reviews.saveFinding({
+      ...place,
+      ...{ path: here.path, name: here.name, bodyHash: here.bodyHash, modelVersion: about.modelVersion },
+      ...{ state: thread.resolved ? "dismissed" : "posted", commentId: thread.commentId, threadId: thread.id },
+      ...{ head: pull.headSha, attribution: here.attribution!, estimate: null, inline: true },
+      ...{ verdict: null, judgedAt: null, by: null, reason: null },
+    });
   }
-  return changed;
+  return await reviews.findings(place);
 }
 
 async function issuesOf(host: GitHost, ref: RepoRef, pull: PullRequestFacts) {

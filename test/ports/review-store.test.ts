@@ -67,7 +67,12 @@ function reviewStorePromises(
     expect(rows).toHaveLength(4);
     expect(rows).toContainEqual(row({ value: 0.5, finding: true, baseAttribution: 1.2 }));
     expect(await reviews.reviewed({ repositoryId: 1 })).toEqual([]);
-    expect(await reviews.reviewed()).toHaveLength(4);
+    expect(await reviews.reviewedKeys()).toEqual(
+      ["m@1", "m@2"].map((modelVersion) => ({ repositoryId: place.repositoryId, language: "python", modelVersion })),
+    );
+    await reviews.saveReviewed([row({ pullRequest: 8, reviewedAt: "2026-02-01T00:00:00.000Z" })]);
+    const newest = await reviews.reviewed({ repositoryId: place.repositoryId, newest: 2 });
+    expect(newest.map((one) => one.pullRequest)).toEqual([3, 8]);
     await close();
   });
 
@@ -148,9 +153,13 @@ function reviewStorePromises(
     await reviews.saveRewards(7, "sha", new Map([["k", scored("k")]]));
     await reviews.saveRewards(8, "sha", new Map([["k", scored("k")]]));
     expect(await reviews.expireBefore(new Date(Date.UTC(2025, 6, 1)))).toBe(1);
-    expect(await reviews.reviewed()).toHaveLength(2);
+    const left = async () => [
+      ...(await reviews.reviewed({ repositoryId: place.repositoryId })),
+      ...(await reviews.reviewed({ repositoryId: 6 })),
+    ];
+    expect(await left()).toHaveLength(2);
     await reviews.deleteInstallation(7);
-    expect((await reviews.reviewed()).map((one) => one.installationId)).toEqual([8]);
+    expect((await left()).map((one) => one.installationId)).toEqual([8]);
     expect(await reviews.findings({ repositoryId: place.repositoryId })).toEqual([]);
     expect(await reviews.findings({ repositoryId: 6 })).toHaveLength(1);
     expect([(await reviews.rewards(7, "sha", ["k"])).size, (await reviews.rewards(8, "sha", ["k"])).size]).toEqual([

@@ -53,11 +53,24 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
         ["repository_id", filter.repositoryId],
         ["pull_request", filter.pullRequest],
       ]);
+      const limit = filter.newest === undefined ? "" : `LIMIT $${params.length + 1}`;
       const rows = await sql.query(
-        `SELECT * FROM reviewed_functions ${where} ORDER BY reviewed_at, pull_request, head, function_id, body_hash`,
-        params,
+        `SELECT * FROM reviewed_functions ${where}
+         ORDER BY reviewed_at DESC, pull_request DESC, head DESC, function_id DESC, body_hash DESC ${limit}`,
+        filter.newest === undefined ? params : [...params, filter.newest],
       );
-      return rows.map(reviewedFrom);
+      return rows.reverse().map(reviewedFrom);
+    },
+    reviewedKeys: async () => {
+      const rows = await sql.query(
+        `SELECT DISTINCT repository_id, language, model_version FROM reviewed_functions
+         ORDER BY repository_id, language, model_version`,
+      );
+      return rows.map((row) => ({
+        repositoryId: Number(row["repository_id"]),
+        language: String(row["language"]) as ReviewedRow["language"],
+        modelVersion: String(row["model_version"]),
+      }));
     },
 
     saveFinding: async (finding) => {
