@@ -18,7 +18,7 @@ import { decodeSource, segment } from "../src/domain/segment.ts";
 import { bootstrap, groupSums, seeded } from "../src/evaluation/statistics.ts";
 
 const N = 8;
-const DRAWS = 16;
+const DRAWS = 8;
 const WIDTHS = [8, 4, 3, 2, 1];
 const args = process.argv.slice(2);
 const at = args.indexOf("--split");
@@ -82,12 +82,14 @@ async function bestOfN(drawn: readonly Chain[], score: Score) {
 
 type Beam = { steps: Chain; rewards: number[] };
 
-async function beamSearch(drawn: readonly Chain[], width: number, score: Score) {
+/** Null as soon as it would score more steps than `most`. */
+async function beamSearch(drawn: readonly Chain[], width: number, most: number, score: Score) {
   const spent = new Set<string>();
   let beams: Beam[] = [{ steps: [], rewards: [] }];
   for (let k = 0; k < drawn[0]!.length; k++) {
     const options = [...new Map(drawn.map((steps) => [steps[k]!.text, steps[k]!])).values()];
     const grown = beams.flatMap((beam) => options.map((option) => ({ ...beam, steps: [...beam.steps, option] })));
+    if (spent.size + grown.length > most) return null;
     const values = await score(
       grown.map((one) => one.steps),
       spent,
@@ -126,13 +128,9 @@ for (const path of args) {
           .map((one) => one.steps);
         const best = await bestOfN(drawn, score);
         // The widest beam that scores no more steps.
-        let beam = await beamSearch(drawn, 1, score);
-        for (const width of WIDTHS) {
-          const wider = await beamSearch(drawn, width, score);
-          if (wider.spent > best.spent) continue;
-          beam = wider;
-          break;
-        }
+        let beam: Awaited<ReturnType<typeof beamSearch>> = null;
+        for (const width of WIDTHS) beam ??= await beamSearch(drawn, width, best.spent, score);
+        if (beam === null) throw new Error("a beam of one scores no more than the candidates themselves");
         rows.push({
           group: problem.group,
           random: mean(drawn.map(isRight)),

@@ -111,7 +111,7 @@ async function generateOne(
 }
 
 /** Those that are kept, then those that are missing, by index. What an LLM may answer later ends the stage. */
-async function samplesOf(
+export async function samplesOf(
   request: SampleRequest,
   generator: Generator,
   samples: SampleCache,

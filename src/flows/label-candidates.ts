@@ -1,15 +1,18 @@
 /**
- * Verdicts of final programs, then Monte Carlo labels of their prefixes (method.md section 5): completions come from a pool,
- * the counterparts of the remaining functions in the other candidates of the problem, so that each begins with its prefix
- * byte for byte.
+ * Verdicts of final programs, then Monte Carlo labels of their prefixes (method.md section 5). Each completion begins with its
+ * prefix byte for byte: from the pool, the counterparts of the remaining functions in the other candidates of the problem, or
+ * from an LLM whose API goes on from a prefix.
  */
 import { enoughTrials, MOST_TRIALS, type TrialRule } from "../domain/adaptive-trials.ts";
+import { programPrompt } from "../domain/chain-of-function.ts";
 import { type CandidateSetProblem, type SetCandidate, splitOf } from "../domain/dataset.ts";
+import { FunprmError } from "../domain/errors.ts";
 import type { FunctionStep } from "../domain/function-step.ts";
 import { sha256 } from "../domain/ids.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
 import { problemOfRow } from "../domain/test-forms.ts";
-import type { Files, Judge, Syntax } from "../ports.ts";
+import type { Files, Generator, Judge, Syntax } from "../ports.ts";
+import { type SampleCache, samplesOf } from "./generate-candidates.ts";
 import { inShards, joinShards, type ShardPaths } from "./in-shards.ts";
 import { judgeCandidates } from "./judge-candidates.ts";
 
@@ -18,8 +21,13 @@ export type LabelOptions = {
   seed: number;
   limit: number | null;
   slots: number;
+  /** Null: completions of the pool. */
+  llm: Completions | null;
   onProgress(problems: number): void;
 };
+
+/** `samples` keeps each paid completion by all that it was asked with. */
+export type Completions = { generator: Generator; samples: SampleCache; temperature: number | null };
 
 export type LabelSummary = {
   problems: number;
@@ -31,9 +39,13 @@ export type LabelSummary = {
   prefixes: number;
   completions: number;
   completionsAtMost: number;
+  /** Dollars of an LLM's completions; null when there were none, or no price is known. */
+  costUsd: number | null;
 };
 
-type LabelledProblem = CandidateSetProblem & { completions: number };
+type LabelledProblem = CandidateSetProblem & { completions: number; costUsd: number | null };
+/** [passes, trials] of a prefix; null when there is no way, or but one way, to complete it. */
+type Counts = { counts: [number, number] | null; costUsd: number | null };
 
 export async function labelCandidates(
   paths: ShardPaths,
@@ -51,10 +63,18 @@ export async function labelCandidates(
     prefixes: 0,
     completions: 0,
     completionsAtMost: 0,
+    costUsd: null,
   };
+  const { llm } = options;
+  if (llm !== null) await provePrefill(llm.generator, signal);
   await inShards<LabelledProblem>(paths, files, {
     name: "labelled",
-    settings: { trials: options.trials, seed: options.seed, tier: judge.sandbox.tier },
+    settings: {
+      trials: options.trials,
+      seed: options.seed,
+      tier: judge.sandbox.tier,
+      ...(llm === null ? {} : { completions: llm.generator.model, temperature: llm.temperature }),
+    },
     problemsAShard: 1,
     limit: options.limit,
     work: async (problems) => {
@@ -72,6 +92,7 @@ export async function labelCandidates(
         summary.prefixes += prefixes;
         summary.completions += row.completions;
         summary.completionsAtMost += prefixes * MOST_TRIALS;
+        if (row.costUsd !== null) summary.costUsd = (summary.costUsd ?? 0) + row.costUsd;
       }
       options.onProgress(summary.problems);
     },
@@ -89,7 +110,7 @@ async function labelOne(
 ): Promise<LabelledProblem> {
   const found = problemOfRow(problem);
   if (found === null || (found.problem.io === "tests" && found.problem.style === "pytest"))
-    return { ...problem, completions: 0 };
+    return { ...problem, completions: 0, costUsd: null };
   const verdictsOf = async (programs: readonly string[]) => {
     const tasks = programs.map((code) => ({
       problem: found.problem,
@@ -107,6 +128,7 @@ async function labelOne(
   // A meta or validation problem is graded, never rolled out (method.md section 10).
   const rolledOut = splitOf(problem.group) === "training";
   let completions = 0;
+  let costUsd: number | null = null;
   const candidates: SetCandidate[] = [];
   for (const [index, candidate] of problem.candidates.entries()) {
     const monteCarlo: ([number, number] | null)[] = [];
@@ -114,48 +136,120 @@ async function labelOne(
     for (let k = 0; k < chain.length; k++) {
       const last = k === chain.length - 1;
       const key = `${options.seed}|${candidate.id}|${k}`;
-      const counts = last || !rolledOut ? null : await rollOut(chain, k, chains, key, options.trials, verdictsOf);
-      monteCarlo.push(counts);
-      completions += counts?.[1] ?? 0;
+      if (last || !rolledOut) {
+        monteCarlo.push(null);
+        continue;
+      }
+      const prefix = chain
+        .slice(0, k + 1)
+        .map((step) => step.source)
+        .join("");
+      const draw =
+        options.llm === null
+          ? pooled(prefix, chain, k, chains, key)
+          : asked(prefix, problem, options.llm, options.seed);
+      const found = await rollOut(draw, options.trials, verdictsOf, signal);
+      monteCarlo.push(found.counts);
+      completions += found.counts?.[1] ?? 0;
+      if (found.costUsd !== null) costUsd = (costUsd ?? 0) + found.costUsd;
     }
     candidates.push({ ...candidate, passed: final[index]!, ...(rolledOut && chain.length > 1 ? { monteCarlo } : {}) });
   }
-  return { ...problem, candidates, completions };
+  return { ...problem, candidates, completions, costUsd };
 }
 
-/** [passes, trials] of the prefix up to step k; null when the pool has but one way to complete it. */
-async function rollOut(
+/** Programs that begin with a prefix: trials `from` up to `to`, and what they cost. Null when there are none to draw. */
+type Draw = (
+  from: number,
+  to: number,
+  signal: AbortSignal | undefined,
+) => Promise<{ programs: string[]; costUsd: number | null }>;
+
+/** Null where the pool has but one way to complete the prefix. */
+function pooled(
+  prefix: string,
   chain: readonly FunctionStep[],
   k: number,
   chains: readonly (readonly FunctionStep[])[],
   key: string,
-  rule: TrialRule,
-  verdictsOf: (programs: readonly string[]) => Promise<(boolean | null)[]>,
-): Promise<[number, number] | null> {
-  const prefix = chain
-    .slice(0, k + 1)
-    .map((step) => step.source)
-    .join("");
+): Draw | null {
   const variants = chain
     .slice(k + 1)
     .map((step) => [
       ...new Set(chains.flatMap((other) => other.filter((one) => one.name === step.name).map((one) => one.source))),
     ]);
   if (variants.every((one) => one.length < 2)) return null;
-  const most = rule.kind === "fixed" ? rule.trials : MOST_TRIALS;
-  const programs = Array.from({ length: most }, (_, trial) => {
-    const rest = variants.map(
-      (of, at) => of[Number.parseInt(sha256(`${key}|${trial}|${at}`).slice(0, 8), 16) % of.length]!,
-    );
-    return prefix + rest.join("");
+  const program = (trial: number) =>
+    prefix +
+    variants
+      .map((of, at) => of[Number.parseInt(sha256(`${key}|${trial}|${at}`).slice(0, 8), 16) % of.length]!)
+      .join("");
+  return async (from, to) => ({
+    programs: Array.from({ length: to - from }, (_, at) => program(from + at)),
+    costUsd: null,
   });
+}
+
+const FENCE = "```";
+
+/** Continuations by an LLM inside the block that the prefix opens. One that it refuses is no trial. */
+function asked(prefix: string, problem: CandidateSetProblem, llm: Completions, seed: number): Draw {
+  const messages = programPrompt(
+    { statement: problem.prompt, io: problem.io ?? "call", entryPoint: problem.entry_point ?? null, starter: null },
+    "cof",
+  );
+  return async (from, to, signal) => {
+    const request = {
+      messages,
+      prefix: `${FENCE}python\n${prefix}`,
+      n: to,
+      temperature: llm.temperature,
+      seed,
+      maxTokens: 4_096,
+      problem: problem.problem_id,
+    };
+    const found = (await samplesOf(request, llm.generator, llm.samples, signal)).filter(({ index }) => index >= from);
+    const costs = found.flatMap(({ facts }) => facts?.costUsd ?? []);
+    return {
+      programs: found.flatMap((one) => ("text" in one ? [prefix + untilFence(one.text)] : [])),
+      costUsd: costs.length === 0 ? null : costs.reduce((sum, one) => sum + one, 0),
+    };
+  };
+}
+
+function untilFence(text: string): string {
+  const close = /^[ \t]*```[ \t]*$/m.exec(text);
+  return close === null ? text : text.slice(0, close.index);
+}
+
+async function rollOut(
+  draw: Draw | null,
+  rule: TrialRule,
+  verdictsOf: (programs: readonly string[]) => Promise<(boolean | null)[]>,
+  signal: AbortSignal | undefined,
+): Promise<Counts> {
+  if (draw === null) return { counts: null, costUsd: null };
+  const most = rule.kind === "fixed" ? rule.trials : MOST_TRIALS;
   let [passes, trials] = [0, 0];
+  let costUsd: number | null = null;
   // In groups: enough to keep the cores busy, few enough to stop early.
-  for (let at = 0; at < most && !enoughTrials(rule, passes, trials); at += 2)
-    for (const verdict of await verdictsOf(programs.slice(at, at + 2)))
+  for (let at = 0; at < most && !enoughTrials(rule, passes, trials); at += 2) {
+    const drawn = await draw(at, Math.min(most, at + 2), signal);
+    if (drawn.costUsd !== null) costUsd = (costUsd ?? 0) + drawn.costUsd;
+    for (const verdict of await verdictsOf(drawn.programs))
       if (verdict !== null) {
         trials += 1;
         if (verdict) passes += 1;
       }
-  return trials === 0 ? null : [passes, trials];
+  }
+  return { counts: trials === 0 ? null : [passes, trials], costUsd };
+}
+
+async function provePrefill(generator: Generator, signal: AbortSignal | undefined): Promise<void> {
+  if (generator.provePrefill === undefined)
+    throw new FunprmError(
+      "GENERATOR_REFUSED",
+      `${generator.name} answers cannot go on from a prefix: leave out --completions llm, and the pool completes`,
+    );
+  await generator.provePrefill(signal);
 }

@@ -120,6 +120,29 @@ describe("openai", () => {
     expect((await one({ price: null }))[0]?.facts).toMatchObject({ promptTokens: 1000, costUsd: null });
   });
 
+  it("goes on from a prefix in the same turn, after a probe that an API which begins anew does not pass", async () => {
+    const generator = createOpenAIGenerator(options());
+    const continues = (prefix: string) => (sent: Record<string, unknown> & { messages: unknown[] }) =>
+      sent["continue_final_message"] === true &&
+      sent["add_generation_prompt"] === false &&
+      !("logprobs" in sent) &&
+      JSON.stringify(sent.messages.at(-1)) === JSON.stringify({ role: "assistant", content: prefix });
+    const reply = (prefix: string, status: number, said: string | object) =>
+      api().post("/v1/chat/completions", continues(prefix)).reply(status, said, sse);
+    reply("abcdefghijkl", 200, answer("mnopq"));
+    await generator.provePrefill!();
+    reply("def f(x):\n", 200, answer("    return x\n"));
+    expect((await collect(generator, { n: 1, prefix: "def f(x):\n" })).map(text)).toEqual(["    return x\n"]);
+    reply("abcdefghijkl", 200, answer("abcdefghijklmnop"));
+    await expect(generator.provePrefill!()).rejects.toMatchObject({
+      code: "GENERATOR_REFUSED",
+      message: expect.stringContaining("begins a new answer"),
+    });
+    reply("abcdefghijkl", 400, { error: { message: "Unrecognized request argument: continue_final_message" } });
+    await expect(generator.provePrefill!()).rejects.toMatchObject({ code: "GENERATOR_REFUSED" });
+    expect(createReplayGenerator([row(0)], "a").provePrefill).toBeUndefined();
+  });
+
   it("waits as told on 429, backs off on 500, and gives up within four attempts", async () => {
     waits.length = 0;
     post(7).reply(429, {}, { "retry-after": "7" });

@@ -2,6 +2,7 @@
 import OpenAI, { APIConnectionError, APIError } from "openai";
 import type { Budget } from "../../domain/budget.ts";
 import type { SamplingFacts } from "../../domain/candidate.ts";
+import { FunprmError } from "../../domain/errors.ts";
 import { selfCertainty } from "../../domain/self-certainty.ts";
 import type { Clock, FailedSample, Generator, Sample, SampleRequest } from "../../ports.ts";
 
@@ -26,6 +27,11 @@ const TOP_LOGPROBS = 5;
 /** A prompt of English and code has at least three characters a token. */
 const CHARACTERS_PER_TOKEN = 3;
 
+/** No model that goes on from here writes anything but the next letter; one that begins anew greets, repeats or fences. */
+const PROBE = { ask: "Write the lower-case alphabet without spaces.", prefix: "abcdefghijkl", next: "m" };
+/** vLLM and SGLang go on inside the last message instead of opening a new turn. */
+const CONTINUES = { continue_final_message: true, add_generation_prompt: false };
+
 type Outcome = Sample | FailedSample;
 
 export function createOpenAIGenerator(options: OpenAIOptions): Generator {
@@ -42,6 +48,27 @@ export function createOpenAIGenerator(options: OpenAIOptions): Generator {
     name: "openai",
     model: options.model,
     origin: "llm",
+    async provePrefill(signal) {
+      const probe: SampleRequest = {
+        messages: [{ role: "user", content: PROBE.ask }],
+        prefix: PROBE.prefix,
+        n: 1,
+        temperature: 0,
+        seed: null,
+        maxTokens: 8,
+        problem: "prefill",
+      };
+      const outcome = await sampleOne(client, options, { logprobs: false }, probe, 0, signal);
+      budget.giveBack(-(outcome.facts?.costUsd ?? 0));
+      if ("text" in outcome && outcome.text.startsWith(PROBE.next)) return;
+      if ("error" in outcome && outcome.error.code === "GENERATOR_TRANSIENT")
+        throw new FunprmError("GENERATOR_TRANSIENT", outcome.error.message);
+      const why = "text" in outcome ? "begins a new answer" : `said: ${outcome.error.message}`;
+      throw new FunprmError(
+        "GENERATOR_REFUSED",
+        `${options.model} does not go on from a prefix (asked to, its API ${why}): a rollout may rewrite nothing, so use a server that continues the last message (vLLM, SGLang), or leave out --completions llm`,
+      );
+    },
     async *sample(request, signal): AsyncGenerator<Outcome> {
       const wanted = Array.from({ length: request.n }, (_, index) => index).filter(
         (index) => !request.skip?.has(index),
@@ -165,11 +192,13 @@ async function stream(
     const chunks = await client.chat.completions.create(
       {
         model: options.model,
-        messages: request.messages,
+        ...(request.prefix === undefined
+          ? { messages: request.messages }
+          : { messages: [...request.messages, { role: "assistant", content: request.prefix }], ...CONTINUES }),
         ...(request.temperature === null ? {} : { temperature: request.temperature }),
         ...(facts.seed === null ? {} : { seed: facts.seed }),
         max_completion_tokens: request.maxTokens,
-        ...(offers.logprobs ? { logprobs: true, top_logprobs: TOP_LOGPROBS } : {}),
+        ...(offers.logprobs && request.prefix === undefined ? { logprobs: true, top_logprobs: TOP_LOGPROBS } : {}),
         stream: true,
         stream_options: { include_usage: true },
       },

@@ -9,7 +9,7 @@ import { generateCandidates } from "../../flows/generate-candidates.ts";
 import { labelCandidates } from "../../flows/label-candidates.ts";
 import { loggedEvaluation, logRun } from "../../flows/log-run.ts";
 import { runPipeline } from "../../flows/run-pipeline.ts";
-import type { Clock, Files, Generator, Judge, RewardModel, RowCache, Syntax, Trainer } from "../../ports.ts";
+import type { Clock, Files, Generator, Judge, RewardModel, RowCache, Sample, Syntax, Trainer } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
 
 export type PipelineDependencies = {
@@ -71,10 +71,25 @@ export function addPipelineCommands(program: Command, context: CommandContext, o
     );
 
   common(program.command("label"), "runs/label")
-    .description("grade candidates in the sandbox and label their prefixes by completions from the pool")
+    .description("grade candidates in the sandbox and label their prefixes by completions")
     .requiredOption("--candidates <file>", "candidate set (JSONL, .gz or not)")
-    .action(async (options: Common & { candidates: string }) => {
+    .option(
+      "--completions <pool|llm>",
+      "what completes a prefix: functions of the other candidates, or the LLM, whose API must go on from a prefix",
+      "pool",
+    )
+    .action(async (options: Common & { candidates: string; completions: string }) => {
       const settings = settingsOf(options, context);
+      if (options.completions !== "pool" && options.completions !== "llm")
+        throw new FunprmError("BAD_USAGE", `--completions ${options.completions}: pool or llm`);
+      const llm =
+        options.completions === "pool"
+          ? null
+          : {
+              generator: await open.generator(null),
+              samples: open.cache<Sample>(join(path(options.out), "completions.jsonl")),
+              temperature: settings.temperature,
+            };
       const judge = await open.judge();
       try {
         const summary = await labelCandidates(
@@ -82,12 +97,12 @@ export function addPipelineCommands(program: Command, context: CommandContext, o
           judge,
           await open.syntax(),
           open.files(),
-          { ...settings, slots: cpus().length, onProgress: (count) => progress(`${count} problems`) },
+          { ...settings, slots: cpus().length, llm, onProgress: (count) => progress(`${count} problems`) },
         );
         const spent = summary.completionsAtMost === 0 ? "" : ` (16 each would be ${summary.completionsAtMost})`;
         const file = join(options.out, "labelled.jsonl");
         print(context, options, { out: path(file), ...summary }, [
-          `${summary.passed} of ${summary.candidates} candidates pass; ${summary.prefixes} prefixes labelled by ${summary.completions} completions${spent}; ${summary.withoutTests} problems hold no tests that run here: ${file}`,
+          `${summary.passed} of ${summary.candidates} candidates pass; ${summary.prefixes} prefixes labelled by ${summary.completions} completions${spent}${summary.costUsd === null ? "" : `, $${summary.costUsd.toFixed(2)}`}; ${summary.withoutTests} problems hold no tests that run here: ${file}`,
         ]);
       } finally {
         judge.dispose();
