@@ -64,7 +64,8 @@ export async function reviewedFiles(
   );
 }
 
-export type PullRun = { head: TestResult[]; base: TestResult[]; passed: boolean; passedOnBase: boolean };
+/** `broke`: tests that pass on base and fail at the head, and new ones that fail. What fails on both is nobody's. */
+export type PullRun = { head: TestResult[]; base: TestResult[]; broke: string[] };
 
 /**
  * The merged head's tests on the head and, in place of base's own, on base: each twice, so that what flickers is known.
@@ -84,13 +85,10 @@ export async function testPull(
   const tests = await testsOf(files, trees.head);
   const base = await judge.runRepositoryTests({ ...request, root: trees.base.root, tests }, signal);
   if (base.status !== "ran") return { reason: whyNot(base) };
-  const passed = (run: RepositoryTestRun) => run.tests.length > 0 && run.tests.every(isFine);
-  return {
-    head: resultsOf(head, null),
-    base: resultsOnBase(base, head),
-    passed: passed(head),
-    passedOnBase: passed(base),
-  };
+  const results = { head: resultsOf(head, null), base: resultsOnBase(base, head) };
+  const failedOnBase = new Set(results.base.filter((one) => !isFine(one)).map((one) => one.id));
+  const broke = results.head.filter((one) => !isFine(one) && !failedOnBase.has(one.id)).map((one) => one.id);
+  return { ...results, broke };
 }
 
 /** Every stored candidate of one run that survived screening, judged by the merged head's tests on the run's own base. */
@@ -278,7 +276,7 @@ async function testsOf(
   return tests.flat();
 }
 
-function isFine(test: RepositoryTestRun["tests"][number]): boolean {
+function isFine(test: TestResult): boolean {
   return test.outcome === "passed" || test.outcome === "skipped";
 }
 

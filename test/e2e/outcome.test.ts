@@ -2,10 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { startDemo } from "../../src/compose.ts";
 import { decided, type GradedLabel, gradedLabels } from "../../src/domain/graded-label.ts";
 import { type OutcomeEvent, ofKind, outcomeOf } from "../../src/domain/outcome.ts";
+
+// Tests of repositories run in here, on a machine that may be busy.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const REPOSITORY = join(ROOT, "demo/repository");
@@ -42,19 +45,19 @@ beforeAll(async () => {
     .number;
   await world.github.act("label", { ...at, login: "ada", number: issue, name: "funprm:fix" });
   await until(async () => (await world.runs.latestRun(repositoryId, issue))?.finishedAt);
-}, 180_000);
+});
 afterAll(async () => {
   await world.app.stop();
   await world.github.stop();
 });
 
 async function until<T>(look: () => Promise<T | null | undefined | false>): Promise<T> {
-  for (let i = 0; i < 2_400; i++) {
+  for (let i = 0; i < 4_000; i++) {
     const found = await look();
     if (found) return found;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error("not there after 120 s");
+  throw new Error("not there after 200 s");
 }
 
 async function push(
