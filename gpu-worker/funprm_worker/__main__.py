@@ -4,8 +4,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from funprm_worker.errors import WorkerError
+
+if TYPE_CHECKING:
+    from funprm_worker.config import CorrectedRun
 
 UNLICENSED = "let sets without a stated permissive licence into the bundle"
 
@@ -32,6 +36,24 @@ def _ablate(arguments: argparse.Namespace) -> None:
     if arguments.data is None or arguments.model is None:
         raise WorkerError("bad_config", f"ablate {name} needs --data and --model: rows of mutations and a `train` run")
     ablate_programs(name, arguments.data, arguments.model, out, seeds, arguments.steps or 400, report)
+
+
+def _train_corrected(run: "CorrectedRun") -> None:
+    from funprm_worker import parallel
+    from funprm_worker.presets import described
+    from funprm_worker.train_corrected import train_corrected
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    joined = parallel.start()
+    if parallel.first():
+        tell(described(run.preset))
+    try:
+        train_corrected(run, tell)
+    finally:
+        if joined:
+            parallel.finish()
 
 
 def main() -> None:
@@ -156,7 +178,7 @@ def main() -> None:
                 lambda text: print(text, file=sys.stderr, flush=True),
             )  # fmt: skip
             return
-        from funprm_worker.config import read_config
+        from funprm_worker.config import CorrectedRun, read_config, read_run
 
         if arguments.command == "train" and arguments.preset is not None:
             from funprm_worker.presets import described
@@ -167,20 +189,19 @@ def main() -> None:
                 return
             if arguments.backbone is None or arguments.data is None or arguments.run is None:
                 raise WorkerError("bad_config", "--preset needs --backbone, --data and --run, or --print-config")
-            from funprm_worker.train_corrected import CorrectedRun, train_corrected
-
-            def tell(line: str) -> None:
-                print(line, file=sys.stderr, flush=True)
-
-            tell(text)
             places = (str(arguments.backbone), str(arguments.data), str(arguments.run))
             sizes = {name: getattr(arguments, name) for name in ("steps", "seed", "every", "tokens", "form")}
-            train_corrected(CorrectedRun(arguments.preset, *places, **sizes), tell)
+            _train_corrected(CorrectedRun(arguments.preset, *places, **sizes))
             return
+        if arguments.command == "train":
+            run = read_run(arguments.config)
+            if isinstance(run, CorrectedRun) and not arguments.print_config:
+                _train_corrected(run)
+                return
+            if arguments.print_config:
+                print(arguments.config.read_text(), end="")
+                return
         config = read_config(arguments.config)
-        if arguments.command == "train" and arguments.print_config:
-            print(arguments.config.read_text(), end="")
-            return
 
         def report(text: str) -> None:
             print(text, file=sys.stderr, flush=True)

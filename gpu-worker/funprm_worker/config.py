@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from funprm_worker.errors import WorkerError
+from funprm_worker.presets import preset
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -81,12 +82,49 @@ class Config:
     backbone: BackboneConfig | None = None
 
 
-def read_config(path: Path) -> Config:
-    """Raises `WorkerError("bad_config")` naming the key that is missing, unknown or of the wrong type."""
+@dataclass(frozen=True)
+class CorrectedRun:
+    """A training that corrects its noisy labels; `gpu-worker/presets/corrected.toml` documents every key.
+
+    `tokens`: padded tokens of one inner batch, and of one meta batch (half of it where batches are clusters);
+    `every`: steps between evaluations; `form`: overrides the preset's, `none` is the control without correction.
+
+    `backbone`: folder of a Hugging Face model, or a checkpoint of `train` with its tokenizer.json to go on from.
+    """
+
+    preset: str
+    backbone: str
+    data: str
+    run: str
+    steps: int
+    seed: int = 0
+    max_tokens: int = 1024
+    tokens: int = 4096
+    every: int = 50
+    validation_rows: int = 400
+    form: str | None = None
+
+
+def read_run(path: Path) -> Config | CorrectedRun:
+    """A file with the key `preset` is a corrected run's. Raises as `read_config`."""
+    values = _toml(path)
+    if "preset" not in values:
+        return read_config(path)
+    run: CorrectedRun = _build(CorrectedRun, values, str(path))
+    preset(run.preset)
+    return run
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as problem:
         raise WorkerError("bad_config", f"{path}: {problem}") from problem
+
+
+def read_config(path: Path) -> Config:
+    """Raises `WorkerError("bad_config")` naming the key that is missing, unknown or of the wrong type."""
+    values = _toml(path)
     values = _with_backbone(values, str(path))
     result: Config = _build(Config, values, str(path))
     if result.precision not in PRECISIONS:
@@ -128,13 +166,17 @@ def _build(kind: Any, values: dict[str, Any], where: str) -> Any:
             raise WorkerError("bad_config", f"{where}: unknown key {name}; the keys are {', '.join(fields)}")
     built: dict[str, Any] = {}
     for name, type_ in fields.items():
-        if name == "backbone":
+        if name == "backbone" and kind is Config:
             # Checked already; the one table that a run may do without.
             built[name] = values.get(name)
+            continue
+        if name not in values and type_ == str | None:
             continue
         if name not in values:
             raise WorkerError("bad_config", f"{where}: key {name} is missing")
         value = values[name]
+        if type_ == str | None:
+            type_ = str
         if dataclasses.is_dataclass(type_):
             if not isinstance(value, dict):
                 raise WorkerError("bad_config", f"{where}: {name} must be a table")

@@ -20,6 +20,7 @@ from funprm_worker import health, parallel, plots
 from funprm_worker.bilevel import BiLevel, InnerBatch, MetaBatch, Settings
 from funprm_worker.checkpoints import Ranked, keep, save_state, versions
 from funprm_worker.cluster_batches import BatchSettings, ClusterBatches
+from funprm_worker.config import CorrectedRun as CorrectedRun
 from funprm_worker.correction import CorrectionTable, StepLabel, TableSettings
 from funprm_worker.encode import Encoder, assemble
 from funprm_worker.errors import WorkerError
@@ -40,27 +41,6 @@ from funprm_worker.train import EncodedRow, clusters_of, encode_rows, mean, pad,
 
 RAW_FIT_ROWS = 32
 """So many noisy chains, the same at every evaluation, say how well the raw labels are fit."""
-
-
-@dataclass(frozen=True)
-class CorrectedRun:
-    """`tokens`: padded tokens of one inner batch, and of one meta batch (half of it where batches are clusters);
-    `every`: steps between evaluations; `form`: overrides the preset's, `none` is the control without correction.
-
-    `backbone`: folder of a Hugging Face model, or a checkpoint of `train` with its tokenizer.json to go on from.
-    """
-
-    preset: str
-    backbone: str
-    data: str
-    run: str
-    steps: int
-    seed: int = 0
-    max_tokens: int = 1024
-    tokens: int = 4096
-    every: int = 50
-    validation_rows: int = 400
-    form: str | None = None
 
 
 @dataclass(frozen=True)

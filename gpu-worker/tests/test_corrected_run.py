@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_data import write_data
 
+from funprm_worker.bilevel import Metrics
 from funprm_worker.errors import WorkerError
 from funprm_worker.model import load_model, rewards_of
 
@@ -181,6 +182,7 @@ def test_every_alarm_halves_once_goes_back_and_then_stops_the_run_by_name(
             return {**HEALTHY, "step": 100.0 * (i + 1), **SICK[name](i)}
 
     monkeypatch.setattr(module, "_Run", Scripted)
+    monkeypatch.setattr("funprm_worker.bilevel.BiLevel.step", lambda *_: Metrics(0.2, 0.2, 8))
     said: list[str] = []
     run = small_run(backbone, tmp_path, steps=12)
     if not name:
@@ -223,6 +225,28 @@ def test_a_run_folder_says_what_was_run_and_shows_it(backbone: Path, tmp_path: P
     assert rewards_of(best, ROWS, 0) == rewards_of(first, ROWS, 0)
     table = [json.loads(line) for line in (folder / "table.jsonl").read_text().splitlines()]
     assert all(set(one) == {"id", "step", "raw", "corrected", "weight", "touches"} for one in table)
+
+
+def test_the_config_of_a_corrected_run_names_the_key_that_is_wrong(tmp_path: Path) -> None:
+    from funprm_worker.config import CorrectedRun, read_run
+
+    text = (Path(__file__).parent.parent / "presets/corrected.toml").read_text()
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    assert read_run(path) == CorrectedRun("default", "runs/start", "data", "runs/corrected", 60, every=20)
+    path.write_text(text.replace('# form = "none"', 'form = "none"'))
+    run = read_run(path)
+    assert isinstance(run, CorrectedRun) and run.form == "none"
+    for broken, why in (
+        (text.replace("steps = 60", "steps = 1.5"), "key steps must be of type"),
+        (text.replace("seed = 0", ""), "key seed is missing"),
+        (text.replace("every = 20", "evry = 20"), "unknown key evry"),
+        (text.replace('"default"', '"x"'), "the presets are"),
+        (text.replace('# form = "none"', "form = 3"), "key form"),
+    ):
+        path.write_text(broken)
+        with pytest.raises(WorkerError, match=why):
+            read_run(path)
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_where(
