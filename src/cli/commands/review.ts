@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import Table from "cli-table3";
 import type { Command } from "commander";
 import { FunprmError } from "../../domain/errors.ts";
+import { sanitizeIssueText } from "../../domain/issue-text.ts";
 import type { ReviewReport } from "../../domain/review.ts";
 import { sarif } from "../../domain/sarif.ts";
 import { reviewChange } from "../../flows/review-change.ts";
@@ -62,7 +63,7 @@ async function run(options: Options, context: CommandContext, dependencies: Revi
   try {
     const report = await reviewChange(
       { syntax: await dependencies.syntax(), model },
-      { statement, files: change.files, ignored: () => false, calibration: null },
+      { statement: sanitizeIssueText(statement).text, files: change.files, ignored: () => false, calibration: null },
     );
     if (options.sarif) context.stdout(`${JSON.stringify(sarif(report, dependencies.version))}\n`);
     else if (options.json) context.stdout(`${JSON.stringify(jsonOf(report))}\n`);
