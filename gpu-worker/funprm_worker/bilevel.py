@@ -215,6 +215,10 @@ class BiLevel:
             direction = {
                 name: self.outer_gradient[name] * scale[p] * factor for name, p in self.trained.items() if p in scale
             }
+            if self.settings.gradient == "finite-difference":
+                # Adam divides by √v̂ + 1e-8: embeddings of tokens that stand in no inner row would take the whole length of the
+                # probe (cosine .946 to the exact gradient in fp32), and no f_i depends on them.
+                direction = {name: one * (self.trained[name].grad != 0) for name, one in direction.items()}
             gradient = self._row_gradient(old, direction, batches)
         rows = torch.cat([torch.zeros(0, dtype=torch.int64), *(batch.rows for batch in batches)])
         shares = [share for process in parallel.whole([(rows, gradient)]) for share in process]

@@ -205,6 +205,24 @@ def test_dropout_in_training_mode_does_not_reach_the_gradient() -> None:
     assert torch.equal(*found) and cosine(*found) == pytest.approx(1.0)
 
 
+def test_probes_are_not_spent_on_tokens_that_no_inner_row_holds() -> None:
+    found = []
+    for gradient in ("jvp", "finite-difference"):
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Embedding(40, 8), torch.nn.Flatten(), torch.nn.Linear(24, 1))
+        table = CorrectionTable(labels_of([i / 8 for i in range(8)]), TableSettings())
+        optimiser = torch.optim.Adam(module.parameters(), lr=1e-3)
+        level = BiLevel(
+            module, lambda m, x: call(m, x).squeeze(-1), optimiser, table, Settings(gradient=gradient)
+        )  # fmt: skip
+        inner, outer = torch.randint(0, 10, (8, 3)), torch.randint(5, 40, (6, 3))
+        meta = MetaBatch(outer, torch.arange(6), torch.tensor([1.0, 0, 1, 0, 1, 0]), torch.zeros(6, dtype=torch.int64))
+        for _ in range(2):
+            level.step([InnerBatch(inner, torch.arange(8))], meta)
+        found.append(level.last_gradient)
+    assert cosine(*found) > 0.999
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_rows_and_moves_nothing() -> None:
     for where in ("inner", "meta"):
         level, batch, meta = perceptron_world()
