@@ -23,6 +23,8 @@ const WIDTHS = [8, 4, 3, 2, 1];
 const args = process.argv.slice(2);
 const at = args.indexOf("--split");
 const split = at < 0 ? "both" : args.splice(at, 2)[1]!;
+/** Chains of a problem that are drawn from: sets of candidates with the same functions. */
+const MOST_CHAINS = 2;
 if (args.length === 0) throw new Error("node bench/beam.ts SET… [--split meta|validation|both]");
 const model = await openRewardModel(EMBEDDED_MODEL);
 const syntax = await createSyntax();
@@ -53,9 +55,12 @@ function scorerOf(problem: CandidateSetProblem) {
   const key = (steps: Chain) => sha256(JSON.stringify(steps.map((step) => step.text)));
   return async (prefixes: readonly Chain[], spent: Set<string>): Promise<number[]> => {
     const missing = [...new Map(prefixes.map((one) => [key(one), one])).entries()].filter(([id]) => !known.has(id));
-    const rows = missing.map(([id, steps]) => ({ id, prompt, completions: steps.map((step) => step.text) }));
-    for (const [row, scored] of (await model.score(rows)).entries())
-      known.set(missing[row]![0], scored.rewards.at(-1) ?? -1);
+    // The longest first: one pass gives every prefix of a chain.
+    for (const [id, steps] of missing.sort(([, a], [, b]) => b.length - a.length)) {
+      if (known.has(id)) continue;
+      const [scored] = await model.score([{ id, prompt, completions: steps.map((step) => step.text) }]);
+      for (let k = 0; k < steps.length; k++) known.set(key(steps.slice(0, k + 1)), scored!.rewards[k] ?? -1);
+    }
     for (const one of prefixes) spent.add(key(one));
     return prefixes.map((one) => known.get(key(one))!);
   };
@@ -116,9 +121,10 @@ for (const path of args) {
       (one) => one.names,
     );
     const score = scorerOf(problem);
+    let used = 0;
     for (const [names, all] of byNames) {
       const chains = all.map((one) => one.steps);
-      if (chains.length < N || new Set(chains.map(isRight)).size < 2) continue;
+      if (chains.length < N || new Set(chains.map(isRight)).size < 2 || ++used > MOST_CHAINS) continue;
       for (let draw = 0; draw < DRAWS; draw++) {
         const random = seeded(Number.parseInt(sha256(`${draw}|${problem.problem_id}|${names}`).slice(0, 8), 16));
         const drawn = chains

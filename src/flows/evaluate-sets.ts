@@ -10,6 +10,7 @@ import {
   samplesByPool,
   splitOf,
 } from "../domain/dataset.ts";
+import type { Outline } from "../domain/function-step.ts";
 import { sha256 } from "../domain/ids.ts";
 import { type Readability, readabilityOf } from "../domain/readability.ts";
 import { RENDER_VERSION, renderSteps } from "../domain/render.ts";
@@ -137,10 +138,16 @@ export async function loadSet(
     );
     const needed = new Map<string, Labelled>();
     for (const [, members] of mixed) for (const { candidate } of members) needed.set(candidate.id, candidate);
+    const outlines = new Map<string, Outline>();
+    const outlineOf = (code: string): Outline => {
+      const known = outlines.get(code) ?? ports.syntax.outline(code, "python");
+      outlines.set(code, known);
+      return known;
+    };
     const programs = new Map(
       [...new Map([...needed, ...withTruth.map((one) => [one.id, one] as const)]).values()].map((one) => [
         one.id,
-        programOf(one, ports.syntax),
+        programOf(one.code, outlineOf(one.code)),
       ]),
     );
     const rewards = new Map<Granularity, Map<string, Reward>>();
@@ -164,7 +171,7 @@ export async function loadSet(
       const truth = stepTruth(problem, one, programs.get(one.id)!, rewards.get("function")?.get(one.id));
       if (truth) steps.push(truth);
     }
-    for (const one of labelled) countModularity(modularity, one, problem.entry_point ?? null, ports.syntax);
+    for (const one of labelled) countModularity(modularity, one, problem.entry_point ?? null, outlineOf(one.code));
     options.onProgress({ set: set.name, problems: loaded.problems, candidates: loaded.candidates });
   }
   loaded.pools = pools;
@@ -213,8 +220,7 @@ type Program = {
   }[];
 };
 
-function programOf({ code }: SetCandidate, syntax: Syntax): Program {
-  const outline = syntax.outline(code, "python");
+function programOf(code: string, outline: Outline): Program {
   const file = segment(decodeSource(Buffer.from(code)), outline, null);
   const rendered = renderSteps(file, outline);
   return {
@@ -389,9 +395,8 @@ function countModularity(
   counts: Map<string, SetReport["modularity"][number]>,
   candidate: Labelled,
   entryPoint: string | null,
-  syntax: Syntax,
+  outline: Outline,
 ): void {
-  const outline = syntax.outline(candidate.code, "python");
   const { definitions } = outline;
   const count = counts.get(candidate.model) ?? {
     model: candidate.model,
