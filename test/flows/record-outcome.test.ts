@@ -1,0 +1,174 @@
+/** Facts from GitHub's own state: what lost webhooks would have told is found, and the same job twice changes nothing. */
+import { generateKeyPairSync } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { openDatabase } from "../../src/adapters/db/open-database.ts";
+import { createGitHost } from "../../src/adapters/github/git-host.ts";
+import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
+import { createWorkspace } from "../../src/adapters/workspace/workspace.ts";
+import { parseRepoConfig } from "../../src/config/repo-config.ts";
+import { type RecordOutcomePayload, recordJob } from "../../src/domain/job-payloads.ts";
+import { ofKind, outcomeOf } from "../../src/domain/outcome.ts";
+import type { Job } from "../../src/domain/run.ts";
+import { type FakeGitHub, startFakeGitHub } from "../../src/fake-github/start.ts";
+import { type RecordOutcomePorts, recordOutcome, repositoriesToSweep } from "../../src/flows/record-outcome.ts";
+import type { Clock, RepoRef } from "../../src/ports.ts";
+
+const keys = generateKeyPairSync("rsa", {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: "pkcs1", format: "pem" },
+  publicKeyEncoding: { type: "spki", format: "pem" },
+});
+const clock: Clock = { now: () => new Date(), sleep: async () => {} };
+const silent = () => {};
+const CODE = "def one():\n    return 1\n";
+let github: FakeGitHub;
+let ports: RecordOutcomePorts;
+let close: () => Promise<void>;
+let ref: RepoRef;
+let at: { owner: string; repo: string };
+let repositories = 0;
+
+beforeAll(async () => {
+  github = await startFakeGitHub({
+    id: 42,
+    slug: "funprm",
+    name: "FunPRM",
+    owner: "operator",
+    publicKey: keys.publicKey,
+    webhookSecret: "a secret of this test",
+    // Every webhook is lost here.
+    webhookUrl: null,
+    events: [],
+    permissions: { metadata: "read", contents: "write", issues: "write", pull_requests: "write", checks: "write" },
+  });
+  await github.act("user", { login: "ann" });
+  const database = await openDatabase({ path: ":memory:", now: clock.now, random: (count) => new Uint8Array(count) });
+  close = database.close;
+  ports = {
+    host: createGitHost({
+      appId: 42,
+      privateKey: keys.privateKey,
+      baseUrl: `${github.url}/api/v3`,
+      clock,
+      pacing: { spacingMs: 0, perMinute: 1_000, perHour: 10_000 },
+      retryBaseMs: 1,
+    }),
+    learning: database.learning,
+    runs: database.runs,
+    workspace: createWorkspace(),
+    syntax: await createSyntax(),
+    judge: null,
+    clock,
+    log: { debug: silent, info: silent, warn: silent, error: silent },
+    parseConfig: parseRepoConfig,
+    environment: (name) => name,
+    markerKey: "k",
+  };
+});
+afterAll(async () => {
+  await close();
+  await github.stop();
+});
+beforeEach(async () => {
+  repositories += 1;
+  at = { owner: "team", repo: `code-${repositories}` };
+  const files = [
+    { path: "a.py", text: CODE },
+    { path: ".github/funprm.yml", text: "learn: { collect: all }\n" },
+  ];
+  const made = await github.act("repository", { ...at, files });
+  ref = { installationId: made.installationId, repositoryId: made.id, ...at };
+});
+
+const record = async (saw: RecordOutcomePayload["saw"]) =>
+  recordOutcome(ports, { payload: recordJob({ ...ref, saw }).payload } as Job, new AbortController().signal);
+const push = async (branch: string, text: string, message = "A change"): Promise<string> =>
+  (await github.act("push", { ...at, login: "ann", branch, message, files: [{ path: "a.py", text }] })).sha;
+const open = async (branch: string, title: string): Promise<number> =>
+  (await github.act("pull", { ...at, login: "ann", branch, title, body: "" })).number;
+const events = (number: number) => ports.learning.events(ref.repositoryId, number);
+const NOW = Date.now() + 86_400_000;
+
+/** Git runs for every commit here, on a machine that may be busy. */
+describe("recording outcomes", { timeout: 180_000 }, () => {
+  it("the same job twice leaves the same facts", async () => {
+    const head = await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
+    const number = await open("work", "Two");
+    await github.act("check", { ...at, sha: head, name: "ci", conclusion: "success" });
+    await github.act("merge", { ...at, number, login: "ann", method: "squash" });
+    await record({ kind: "pull", number });
+    const first = await events(number);
+    expect(first.map((event) => event.kind).sort()).toEqual(["changes", "check", "merged", "opened"]);
+    await record({ kind: "pull", number });
+    const timeless = (all: typeof first) => all.map(({ at: _at, ...rest }) => rest);
+    expect(timeless(await events(number))).toEqual(timeless(first));
+    expect(ofKind(first, "changes")[0]!.functions.map((one) => one.id)).toEqual(["a.py#two"]);
+    expect((await ports.learning.texts(ref.repositoryId, number)).map((text) => text.completions)).toEqual([
+      ["def two():\n    return 2"],
+    ]);
+  });
+
+  it("the sweep finds a revert and a check whose webhooks never came", async () => {
+    const head = await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
+    const number = await open("work", "Two");
+    const { sha } = await github.act("merge", { ...at, number, login: "ann", method: "merge" });
+    await record({ kind: "pull", number });
+    expect(outcomeOf(await events(number), NOW)).toMatchObject({ state: "merged", checks: { state: "unknown" } });
+    await github.act("check", { ...at, sha: head, name: "ci", conclusion: "success" });
+    const revert = await push("main", CODE, `Revert "Two"\n\nThis reverts commit ${sha}.`);
+    expect((await repositoriesToSweep(ports)).map((one) => one.repo)).toContain(at.repo);
+    await record({ kind: "sweep" });
+    const found = outcomeOf(await events(number), NOW);
+    expect(found).toMatchObject({ state: "reverted", checks: { state: "green" } });
+    expect(found.reverts.map((edit) => edit.commit)).toEqual([revert]);
+    const before = await events(number);
+    await record({ kind: "sweep" });
+    expect(await events(number)).toEqual(before);
+  });
+
+  it("a merge's own commits are no later fixes of it, whatever they are called", async () => {
+    await push("work", `${CODE}\n\ndef two():\n    return 3\n`, "two");
+    await push("work", `${CODE}\n\ndef two():\n    return 2\n`, "fix: two was three");
+    const number = await open("work", "fix: two");
+    await github.act("merge", { ...at, number, login: "ann", method: "merge" });
+    await record({ kind: "pull", number });
+    await record({ kind: "sweep" });
+    expect(outcomeOf(await events(number), NOW)).toMatchObject({ state: "merged", fixes: [], reverts: [] });
+  });
+
+  it("a merged revert pull request undoes, though only its commit names what it reverts", async () => {
+    await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
+    const number = await open("work", "Two");
+    const { sha } = await github.act("merge", { ...at, number, login: "ann", method: "squash" });
+    await record({ kind: "pull", number });
+    await push("undo", CODE, `Revert "Two"\n\nThis reverts commit ${sha}.`);
+    const undo = await open("undo", 'Revert "Two"');
+    await github.act("merge", { ...at, number: undo, login: "ann", method: "merge" });
+    await record({ kind: "sweep" });
+    expect(outcomeOf(await events(number), NOW).state).toBe("reverted");
+  });
+
+  it("closed, opened again and merged is merged", async () => {
+    await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
+    const number = await open("work", "Two");
+    const change = (state: string) => github.act("change", { ...at, number, login: "ann", state });
+    await change("closed");
+    await record({ kind: "pull", number });
+    expect(outcomeOf(await events(number), NOW).state).toBe("closed");
+    await change("open");
+    await record({ kind: "pull", number });
+    expect(outcomeOf(await events(number), NOW).state).toBe("pending");
+    await github.act("merge", { ...at, number, login: "ann", method: "squash" });
+    await record({ kind: "pull", number });
+    expect(outcomeOf(await events(number), NOW).state).toBe("merged");
+  });
+
+  it("checks of a repository that nothing is known of are not kept", async () => {
+    await record({
+      kind: "checks",
+      sha: "a".repeat(40),
+      checks: [{ name: "ci", attempt: 1, conclusion: "success", at: 1 }],
+    });
+    expect((await ports.learning.repositories()).some((one) => one.repo === at.repo)).toBe(false);
+  });
+});
