@@ -421,12 +421,20 @@ for (const set of [...SETS, undefined])
 const isMeta = ({ meta }: View) => meta;
 const isValidation = ({ meta }: View) => !meta;
 
-{
-  console.log(
-    `\n## Planted errors, validation groups, k = ${PLANTED_K}: the hybrid rule against the better of its parts\n`,
-  );
+function planted(
+  title: string,
+  of: (all: readonly View[]) => View[],
+  split: Group["split"],
+  withReward: boolean,
+): void {
+  console.log(`\n## Planted errors, ${title}, k = ${PLANTED_K}: the hybrid rule against the better of its parts\n`);
   console.log("Error rates learned from the meta groups of the same writer and judge, by agreement alone.\n");
-  const parts = { tests: testsPassed, "dual agreement": agreement, consensus: byConsensus, reward: byReward };
+  const parts: Record<string, Rule> = {
+    tests: testsPassed,
+    "dual agreement": agreement,
+    consensus: byConsensus,
+    ...(withReward ? { reward: byReward } : {}),
+  };
   const names = [
     ...Object.keys(parts),
     "judge",
@@ -437,12 +445,14 @@ const isValidation = ({ meta }: View) => !meta;
     "− best part",
   ];
   console.log(`| Wrong tests | Turned opinions | ${names.join(" | ")} |\n|${" --- |".repeat(names.length + 2)}`);
+  const unrewarded = (all: readonly View[]) =>
+    withReward ? all : all.map((view) => ({ ...view, rewards: view.rewards.map(() => null) }));
   // What a real writer and judge err is what it is.
   for (const wrong of llm ? [0] : RATES)
     for (const turned of llm ? [0] : [null, ...RATES]) {
-      const held = views("held-out", PLANTED_K, wrong, turned);
-      const all = held.filter(isValidation);
-      const belief = learned(held.filter(isMeta));
+      const all = unrewarded(of(views(split, PLANTED_K, wrong, turned)));
+      if (all.length === 0) continue;
+      const belief = learned(unrewarded(views("held-out", PLANTED_K, wrong, turned).filter(isMeta)));
       const [fresh, later] = [hybridWith(UNKNOWN), hybridWith(belief)];
       const rate = (weights: readonly number[]) =>
         weights.reduce((sum, weight, i) => sum + weight * ERROR_RATES[i]!, 0).toFixed(2);
@@ -460,25 +470,26 @@ const isValidation = ({ meta }: View) => !meta;
       console.log(`| ${wrong} | ${turned ?? "no judge"} | ${cells.join(" | ")} |`);
     }
 }
+planted("validation groups", (all) => all.filter(isValidation), "held-out", true);
+// The larger sample: nothing of the rule but the reward was fitted on these groups.
+planted("training groups, the reward left out of rule and parts", (all) => [...all], "training", false);
 
-{
-  console.log(
-    "\n## The judge's value, calibrated as any other: Platt on the meta groups, error on the validation groups\n",
-  );
-  console.log(
-    `| Turned opinions | Opinions | ECE raw | ECE calibrated | Brier raw | Brier calibrated |\n|${" --- |".repeat(6)}`,
-  );
-  for (const turned of llm ? [0] : RATES) {
-    const held = views("held-out", PLANTED_K, 0, turned);
-    const labels = (all: readonly View[]): LabelledScore[] =>
-      all.flatMap((view) =>
-        view.judge!.flatMap((score, i) => (score === null ? [] : [{ score, correct: view.right[i]! }])),
-      );
-    const [fitted, raw] = [labels(held.filter(isMeta)), labels(held.filter(isValidation))];
-    if (fitted.length === 0 || raw.length === 0) continue;
-    const calibrator = fitPlatt(fitted);
-    const after = raw.map(({ score, correct }) => ({ score: calibrated(calibrator, score), correct }));
-    const cells = [expectedCalibrationError(raw), expectedCalibrationError(after), brierScore(raw), brierScore(after)];
-    console.log(`| ${turned} | ${raw.length} | ${cells.map((one) => one.toFixed(3)).join(" | ")} |`);
-  }
+console.log(
+  "\n## The judge's value, calibrated as any other: Platt on the meta groups, error on the validation groups\n",
+);
+console.log(
+  `| Turned opinions | Opinions | ECE raw | ECE calibrated | Brier raw | Brier calibrated |\n|${" --- |".repeat(6)}`,
+);
+for (const turned of llm ? [0] : RATES) {
+  const held = views("held-out", PLANTED_K, 0, turned);
+  const labels = (all: readonly View[]): LabelledScore[] =>
+    all.flatMap((view) =>
+      view.judge!.flatMap((score, i) => (score === null ? [] : [{ score, correct: view.right[i]! }])),
+    );
+  const [fitted, raw] = [labels(held.filter(isMeta)), labels(held.filter(isValidation))];
+  if (fitted.length === 0 || raw.length === 0) continue;
+  const calibrator = fitPlatt(fitted);
+  const after = raw.map(({ score, correct }) => ({ score: calibrated(calibrator, score), correct }));
+  const cells = [expectedCalibrationError(raw), expectedCalibrationError(after), brierScore(raw), brierScore(after)];
+  console.log(`| ${turned} | ${raw.length} | ${cells.map((one) => one.toFixed(3)).join(" | ")} |`);
 }

@@ -52,6 +52,8 @@ export type Witnessed = Pick<CandidateSignals, "consensus" | "reward"> & {
   refuted: boolean;
 };
 
+/** Log-odds that a soft score of 1 is worth: on the meta groups a quarter picks as well as more, and less hangs on it. */
+const SOFT_ODDS = 0.25;
 /** Log-odds against a candidate that fails what another one passes. */
 const REFUTED = 3;
 
@@ -60,7 +62,7 @@ export function witnesses(group: readonly Witnessed[]): GroupEvidence {
   return {
     passes: group.map((one) => one.passes),
     opinions: group.map((one) => one.opinion),
-    prior: group.map((one) => softScore(one, HYBRID_WEIGHTS) - (one.refuted ? REFUTED : 0)),
+    prior: group.map((one) => SOFT_ODDS * softScore(one, HYBRID_WEIGHTS) - (one.refuted ? REFUTED : 0)),
   };
 }
 

@@ -32,6 +32,11 @@ export const RELIABILITY = {
   passWrong: [1, 1],
   /** Chance that a right candidate fails a right test, or passes a wrong one. */
   slip: 0.03,
+  /**
+   * Chance that a candidate which behaves as a right one on k tests is wrong where no test looks: first · again^k. A judge who
+   * says so does not contradict the tests.
+   */
+  unseen: [0.48, 0.75],
   /** By how much the judge's log-odds are sharpened before its error rate is applied. */
   sharpness: 2,
 } satisfies Record<string, number | [number, number]>;
@@ -53,13 +58,16 @@ export function chancesRight(
   settings: Reliability = RELIABILITY,
 ): number[] {
   const kept = leading(group);
-  const { before, written, said, size } = explanations(only(group, kept), settings);
+  const { before, written, said, certain, size } = explanations(only(group, kept), settings);
   const right = new Array<number>(size).fill(0);
   let all = 0;
   for (const [z, prior] of before.entries()) {
-    const likelihood = prior * dot(written[z]!, belief.wrongTests) * dot(said[z]!, belief.wrongOpinions);
-    all += likelihood;
-    for (let i = 0; i < size; i++) if (z & (1 << i)) right[i]! += likelihood;
+    const tests = prior * dot(written[z]!, belief.wrongTests);
+    for (const [a, weight] of belief.wrongOpinions.entries()) {
+      const likelihood = tests * weight * said[z]![a]!;
+      all += likelihood;
+      for (let i = 0; i < size; i++) if (z & (1 << i)) right[i]! += likelihood * certain[a]![i]!;
+    }
   }
   const chances = right.map((one) => (all > 0 ? one / all : 0));
   const least = Math.min(1, ...chances);
@@ -106,8 +114,9 @@ function only({ passes, opinions, prior }: GroupEvidence, kept: readonly number[
 }
 
 /**
- * By assignment z, whose bit i says that candidate i is right: how likely it is before anything is seen, and how likely what
- * was seen is under it, at each error rate.
+ * By assignment z, whose bit i says that candidate i behaves as a right one wherever a test looks: how likely it is before
+ * anything is seen, and how likely what was seen is under it, at each error rate. `certain[a][i]`: the chance that such a
+ * candidate is right altogether, by the judge's opinion at error rate a.
  */
 function explanations({ passes, opinions, prior }: GroupEvidence, settings: Reliability) {
   const size = passes.length;
@@ -120,7 +129,10 @@ function explanations({ passes, opinions, prior }: GroupEvidence, settings: Reli
     weight,
     chance: prior.map((one) => logistic(logit(at) + one - centre)),
   }));
+  const unseen = tests.length === 0 ? 0 : settings.unseen[0] * settings.unseen[1] ** tests.length;
   const yes = ERROR_RATES.map((rate) => opinions.map((one) => agreeing(one, rate, settings.sharpness)));
+  const behaving = yes.map((row) => row.map((p) => (1 - unseen) * p + unseen * (1 - p)));
+  const certain = yes.map((row, a) => row.map((p, i) => ((1 - unseen) * p) / behaving[a]![i]!));
   const before: number[] = [];
   const written: number[][] = [];
   const said: number[][] = [];
@@ -143,15 +155,16 @@ function explanations({ passes, opinions, prior }: GroupEvidence, settings: Reli
     }
     written.push(rates);
     said.push(
-      yes.map((row) => row.reduce<number>((product, p, i) => product * (p === null ? 1 : z & (1 << i) ? p : 1 - p), 1)),
+      yes.map((row, a) => row.reduce((product, p, i) => product * (z & (1 << i) ? behaving[a]![i]! : 1 - p), 1)),
     );
   }
-  return { before, written, said, size };
+  return { before, written, said, certain, size };
 }
 
 /** Chance that a judge who errs so often says this of a candidate that is right; of a wrong one it is what is left of 1. */
-function agreeing(opinion: number | null, rate: number, sharpness: number): number | null {
-  if (opinion === null) return null;
+function agreeing(opinion: number | null, rate: number, sharpness: number): number {
+  // Nothing said is as likely of either.
+  if (opinion === null) return 0.5;
   const sharp = logistic(sharpness * logit(Math.min(1 - 1e-6, Math.max(1e-6, opinion))));
   return (1 - rate) * sharp + rate * (1 - sharp);
 }

