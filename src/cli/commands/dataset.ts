@@ -2,6 +2,7 @@ import { cpus } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { FunprmError } from "../../domain/errors.ts";
+import { appendTexts } from "../../flows/append-texts.ts";
 import { buildDataset } from "../../flows/build-dataset.ts";
 import {
   buildSnapshot,
@@ -17,7 +18,7 @@ import type { CommandContext } from "../context.ts";
 type BuildOptions = {
   sets?: string[];
   labels?: boolean;
-  out: string;
+  out?: string;
   limit?: number;
   perActor: number;
   withoutActor: string[];
@@ -42,11 +43,14 @@ export function addDatasetCommand(
     files: () => Files;
     judge: () => Promise<Judge & { dispose(): void }>;
     learning: () => Promise<{ learning: LearningStore; close(): Promise<void> }>;
+    /** Folder that snapshots of labels stand in. */
+    snapshots(): string;
     clock: Clock;
   },
 ): void {
   const dataset = program.command("dataset").description("training data");
   addMutateCommand(dataset, context, open);
+  addTextsCommand(dataset, context, open);
   addSnapshotCommands(dataset, context, open.files);
   const actors = (login: string, others: string[]) => [...others, login];
   dataset
@@ -54,7 +58,10 @@ export function addDatasetCommand(
     .description("candidate sets, or the labels of the log, to training, meta and validation rows with a card")
     .option("--sets <file...>", "candidate sets (JSONL, .gz or not)")
     .option("--labels", "labels of merged pull requests, from the database")
-    .requiredOption("--out <folder>", "where the rows and the card go; with --labels a folder named by their content")
+    .option(
+      "--out <folder>",
+      "where the rows and the card go; with --labels a folder named by their content, below snapshots/ of LEARNING_DIR",
+    )
     .option("--limit <n>", "problems of each set", positiveInteger)
     .option("--per-actor <n>", "labels of one person at most", positiveInteger, LABELS_AN_ACTOR)
     .option("--without-actor <login>", "leave a person's labels out; may be given again", actors, [])
@@ -68,7 +75,7 @@ export function addDatasetCommand(
           const card = await buildSnapshot(
             { learning, files: open.files(), clock: open.clock },
             {
-              out: resolve(context.cwd, options.out),
+              out: options.out === undefined ? open.snapshots() : resolve(context.cwd, options.out),
               perActor: options.perActor,
               without: options.withoutActor,
               repositoryId: null,
@@ -80,6 +87,7 @@ export function addDatasetCommand(
         }
         return;
       }
+      if (options.out === undefined) throw new FunprmError("BAD_USAGE", "dataset build --sets: give --out FOLDER");
       const silent = () => {};
       const log: Log = {
         debug: silent,
@@ -128,6 +136,46 @@ function addSnapshotCommands(dataset: Command, context: CommandContext, files: (
           : `${added} rows added, ${removed} removed, ${relabelled} with another label, ${moved} in another set, ${same} the same\n`,
       );
     });
+}
+
+function addTextsCommand(
+  dataset: Command,
+  context: CommandContext,
+  open: Parameters<typeof addDatasetCommand>[2],
+): void {
+  dataset
+    .command("texts")
+    .description(
+      "candidates of both classes with a sentence in a docstring or string, verdicts unchanged: a candidate set",
+    )
+    .requiredOption("--sets <file...>", "candidate sets (JSONL, .gz or not)")
+    .requiredOption("--texts <file>", "one sentence a line")
+    .requiredOption("--out <file>", "where the set goes; give it to dataset build beside the others")
+    .option("--share <x>", "share of the candidates", Number, 0.2)
+    .option("--seed <n>", "seed of the draws", positiveInteger, 1)
+    .option("--json", "print JSON")
+    .action(
+      async (options: { sets: string[]; texts: string; out: string; share: number; seed: number; json?: boolean }) => {
+        if (!(options.share > 0 && options.share <= 1))
+          throw new FunprmError("BAD_USAGE", "--share: a number above 0, at most 1");
+        const files = open.files();
+        const texts = await files.text(resolve(context.cwd, options.texts));
+        const { file, passed, failed } = await appendTexts(
+          {
+            ...{ out: resolve(context.cwd, options.out), share: options.share, seed: options.seed },
+            sets: options.sets.map((path) => resolve(context.cwd, path)),
+            texts: texts.split("\n").filter((line) => line.trim() !== ""),
+          },
+          files,
+          await open.syntax(),
+        );
+        context.stdout(
+          options.json === true
+            ? `${JSON.stringify({ out: file.path, sha256: file.sha256, passed, failed })}\n`
+            : `${file.path}: ${passed} passing and ${failed} failing candidates with a text\n`,
+        );
+      },
+    );
 }
 
 function addMutateCommand(
