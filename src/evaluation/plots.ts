@@ -28,7 +28,7 @@ const COLOURS: Record<string, string> = {
 
 const WIDTH = 340;
 const HEIGHT = 220;
-const PAD = { left: 36, right: 10, top: 10, bottom: 28 };
+const PAD = { left: 36, right: 18, top: 10, bottom: 28 };
 const px = (x: number) => PAD.left + x * (WIDTH - PAD.left - PAD.right);
 const py = (y: number) => HEIGHT - PAD.bottom - y * (HEIGHT - PAD.top - PAD.bottom);
 
