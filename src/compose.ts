@@ -467,7 +467,10 @@ export async function startDemo(options: { verbose: boolean; answers: string; wo
     webhookSecret: identity.webhookSecret,
     webhookUrl: null,
     permissions: { metadata: "read", contents: "write", issues: "write", pull_requests: "write", checks: "write" },
-    events: ["issues", "issue_comment", "pull_request", "check_run", "push", "pull_request_review"],
+    events: [
+      ...["issues", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment"],
+      ...["check_run", "push"],
+    ],
   });
   try {
     const app = await start(env, identity, {

@@ -21,7 +21,7 @@ export function threadId(comment: ReviewComment): string {
 export function threadResolvers(
   world: World,
   actor: string,
-  check: (repo: Repo, level: "read" | "write") => void,
+  check: (repo: Repo, permission: "contents" | "pull_requests", level: "read" | "write") => void,
   applied: () => void,
 ) {
   const find = (matches: (comment: ReviewComment) => boolean): Place => {
@@ -34,7 +34,8 @@ export function threadResolvers(
   };
   const setResolved = (id: string, resolved: boolean) => {
     const { repo, pull, comment } = find((one) => one.inReplyTo === null && threadId(one) === id);
-    check(repo, "write");
+    // Not what its documentation says, but what GitHub does (github/gh-aw#35726, community discussion 44650).
+    check(repo, "contents", "write");
     comment.resolved = resolved;
     applied();
     return { thread: threadNode(pull, comment, actor) };
@@ -42,7 +43,7 @@ export function threadResolvers(
   return {
     repository: ({ owner, name }: { owner: string; name: string }) => {
       const repo = world.repo(owner, name);
-      check(repo, "read");
+      check(repo, "pull_requests", "read");
       return {
         pullRequest: ({ number }: { number: number }) => {
           const { pull } = world.pull(repo, number);
@@ -63,7 +64,7 @@ export function threadResolvers(
     unresolveReviewThread: ({ input }: { input: { threadId: string } }) => setResolved(input.threadId, false),
     addReaction: ({ input }: { input: { subjectId: string; content: string } }) => {
       const { repo, comment } = find((one) => nodeId("PRRC", one.id) === input.subjectId);
-      check(repo, "write");
+      check(repo, "pull_requests", "write");
       react(world, comment.reactions, actor, REACTIONS[input.content]!);
       applied();
       return { reaction: { content: input.content } };

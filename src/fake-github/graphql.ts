@@ -69,8 +69,8 @@ export async function answerGraphql(
       ...threadResolvers(
         world,
         actor,
-        (repo, level) => {
-          if (!allowed(repo.owner, repo.name, "pull_requests", level))
+        (repo, permission, level) => {
+          if (!allowed(repo.owner, repo.name, permission, level))
             throw new GraphqlRefusal("FORBIDDEN", "Resource not accessible by integration");
         },
         () => {

@@ -1,4 +1,5 @@
 /** Commands about findings on a pull request, and the button that silences all of them. */
+import { FunprmError } from "../domain/errors.ts";
 import { type Finding, LIVE_STATES, meantFindings } from "../domain/finding.ts";
 import { type AnswerFindingPayload, reviewJob } from "../domain/job-payloads.ts";
 import { code } from "../domain/markdown.ts";
@@ -81,7 +82,11 @@ async function settle(
 
 async function closeThread({ host }: AnswerFindingPorts, { ref, payload }: Answering, finding: Finding): Promise<void> {
   if (finding.threadId === null) return;
-  await host.setThreadResolved(ref, payload.issueNumber, finding.threadId, true);
+  await host.setThreadResolved(ref, payload.issueNumber, finding.threadId, true).catch((error: unknown) => {
+    // An installation without the right to resolve keeps the thread open; the finding is silent all the same.
+    if (!(error instanceof FunprmError && (error.code === "GITHUB_REFUSED" || error.code === "GITHUB_GONE")))
+      throw error;
+  });
 }
 
 /** So that the check run no longer says what was answered. */

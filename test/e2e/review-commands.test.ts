@@ -226,3 +226,20 @@ describe("answers to findings", () => {
     expect(violations).toEqual([]);
   }, 180_000);
 });
+
+it("an installation that may not push is reviewed like any other; what it may not resolve gets one reply", async () => {
+  const small = await startReviewWorld("review: { max_inline: 1 }\n", "read");
+  await small.push({ "s.py": base(["s1"]) }, "main");
+  await small.push({ "s.py": bugs(["s1"]) });
+  const number = await small.open();
+  await small.review(number);
+  const { sha } = await small.push({ "s.py": `${base(["s1"])}\n` });
+  await small.review(number);
+  const { pull, checks, violations } = await small.state(number);
+  expect(pull.comments.map((one: Comment) => one.body.split("\n")[1])).toEqual([
+    expect.stringContaining("Low reward"),
+    `fixed in ${sha}`,
+  ]);
+  expect([checks.length, violations]).toEqual([2, []]);
+  await small.stop();
+}, 180_000);

@@ -33,7 +33,7 @@ function countingModel() {
   };
 }
 
-export async function startReviewWorld(config: string) {
+export async function startReviewWorld(config: string, contents: "read" | "write" = "write") {
   const keys = generateKeyPairSync("rsa", {
     modulusLength: 2048,
     privateKeyEncoding: { type: "pkcs1", format: "pem" },
@@ -48,7 +48,7 @@ export async function startReviewWorld(config: string) {
     webhookSecret: "a secret of this test",
     webhookUrl: null,
     events: ["pull_request", "check_run", "issue_comment", "pull_request_review_comment"],
-    permissions: { metadata: "read", contents: "write", issues: "write", pull_requests: "write", checks: "write" },
+    permissions: { metadata: "read", contents, issues: "write", pull_requests: "write", checks: "write" },
   });
   let time = Date.UTC(2026, 0, 1);
   const tick = () => {

@@ -31,10 +31,11 @@ const host = (change: { baseUrl?: string; timeoutMs?: number } = {}) =>
   });
 
 /** Tokens are asked for with one repository and the least permissions of the call. */
-function tokens(...kinds: ("read" | "write")[]): void {
+function tokens(...kinds: ("read" | "write" | "push")[]): void {
   const permissions = {
     read: { contents: "read", issues: "read", pull_requests: "read", checks: "read", metadata: "read" },
-    write: { contents: "write", issues: "write", pull_requests: "write", checks: "write" },
+    write: { contents: "read", issues: "write", pull_requests: "write", checks: "write" },
+    push: { contents: "write", pull_requests: "write" },
   };
   for (const kind of kinds) {
     api()
@@ -88,7 +89,7 @@ describe("what the GitHub adapter sends", () => {
   });
 
   it("commits with compare-and-swap and ends the message with the run's trailer", async () => {
-    tokens("read", "write");
+    tokens("read", "push");
     api()
       .get("/api/v3/repos/o/r/git/ref/heads%2Ffunprm%2Fissue-3")
       .reply(200, { object: { sha: SHA } });
@@ -175,7 +176,7 @@ describe("what the GitHub adapter sends", () => {
   });
 
   it("creates a branch where it stands, and deletes it by its name", async () => {
-    tokens("read", "write");
+    tokens("read", "push");
     api().get(`${repo}/git/ref/heads%2Ffunprm%2Fissue-3`).reply(404, { message: "Not Found" });
     api()
       .post(`${repo}/git/refs`, { ref: "refs/heads/funprm/issue-3", sha: SHA })

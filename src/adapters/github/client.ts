@@ -33,7 +33,9 @@ const MOST_REDIRECTS = 3;
 const PERMISSIONS = {
   checkout: { contents: "read" },
   read: { contents: "read", issues: "read", pull_requests: "read", checks: "read", metadata: "read" },
-  write: { contents: "write", issues: "write", pull_requests: "write", checks: "write" },
+  write: { contents: "read", issues: "write", pull_requests: "write", checks: "write" },
+  // What an installation of app.review-only.yml does not grant. GitHub asks for it also to resolve a review thread.
+  push: { contents: "write", pull_requests: "write" },
 } as const;
 export type Access = keyof typeof PERMISSIONS;
 
@@ -46,6 +48,8 @@ export type GitHubClient = {
   read<T>(ref: RepoRef, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
   /** Writes once, with the write token, when the installation's next slot comes. */
   write<T>(ref: RepoRef, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
+  /** The same with a token that may change contents; `GITHUB_GONE` where the installation does not grant it. */
+  push<T>(ref: RepoRef, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
   /** As the app itself. */
   asApp<T>(what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
   token(ref: RepoRef, access: Access): Promise<string>;
@@ -84,14 +88,15 @@ export function createGitHubClient(options: GitHubOptions): GitHubClient {
     call: (parameters: CallParameters) => Promise<T>,
   ): Promise<T> {
     const where = `${what} in ${ref.owner}/${ref.repo}`;
+    const writes = access === "write" || access === "push";
     const once = async (refresh: boolean) => {
       pacer.check(ref.installationId);
       const parameters = {
         headers: { authorization: `token ${await token(ref, access, refresh)}` },
         // A number here would be repeated whatever GitHub answered: reads rest on the plugin's own count and its list.
-        request: access === "write" ? { retries: 0 } : {},
+        request: writes ? { retries: 0 } : {},
       };
-      if (access === "write") await pacer.write(ref.installationId);
+      if (writes) await pacer.write(ref.installationId);
       try {
         return await call(parameters);
       } catch (error) {
@@ -136,6 +141,7 @@ export function createGitHubClient(options: GitHubOptions): GitHubClient {
     octokit,
     read: (ref, what, call) => attempt(ref, "read", what, call),
     write: (ref, what, call) => attempt(ref, "write", what, call),
+    push: (ref, what, call) => attempt(ref, "push", what, call),
     asApp,
     token,
     botLogin,

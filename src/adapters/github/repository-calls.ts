@@ -100,7 +100,7 @@ export function repositoryCalls(client: GitHubClient): RepositoryCalls {
         return at === null ? null : { sha: at };
       };
       return ensure(look, async () => {
-        const { data } = await client.write(ref, `create branch ${branch}`, (parameters) =>
+        const { data } = await client.push(ref, `create branch ${branch}`, (parameters) =>
           rest.git.createRef({ owner, repo, ref: `refs/heads/${branch}`, sha, ...parameters }),
         );
         return { sha: data.object.sha };
@@ -121,7 +121,7 @@ export function repositoryCalls(client: GitHubClient): RepositoryCalls {
         );
       };
       return ensure(look, async () => {
-        const answer = await client.write(ref, what, ({ headers, request }) =>
+        const answer = await client.push(ref, what, ({ headers, request }) =>
           client.octokit.graphql<{ createCommitOnBranch: { commit: { oid: string } } }>(CREATE_COMMIT, {
             headers,
             request,
@@ -136,7 +136,7 @@ export function repositoryCalls(client: GitHubClient): RepositoryCalls {
       const { owner, repo } = ref;
       const gone = async () => ((await branchSha(ref, branch)) === null ? true : null);
       await ensure(gone, async () => {
-        await client.write(ref, `delete branch ${branch}`, (parameters) =>
+        await client.push(ref, `delete branch ${branch}`, (parameters) =>
           rest.git.deleteRef({ owner, repo, ref: `heads/${branch}`, ...parameters }),
         );
         return true;

@@ -65,7 +65,7 @@ export function threadCalls(client: GitHubClient): ThreadCalls {
       const holds = async () =>
         (await reviewThreads(ref, number)).some((one) => one.id === threadId && one.resolved === resolved);
       try {
-        await client.write(ref, `${resolved ? "resolve" : "reopen"} a thread of #${number}`, ({ headers, request }) =>
+        await client.push(ref, `${resolved ? "resolve" : "reopen"} a thread of #${number}`, ({ headers, request }) =>
           octokit.graphql(resolved ? RESOLVE : UNRESOLVE, { headers, request, threadId }),
         );
       } catch (error) {
