@@ -1,6 +1,7 @@
 /** The composition root: configuration → adapters → flows. The only place that constructs an adapter. */
 import { createHash, createHmac, createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import picomatch from "picomatch";
 import { parse as parseYaml } from "yaml";
@@ -22,7 +23,7 @@ import { startLocalWorker } from "./adapters/worker/local-worker.ts";
 import { openWorkerModel } from "./adapters/worker/worker-model.ts";
 import { createWorkspace } from "./adapters/workspace/workspace.ts";
 import { startApp } from "./app/start-app.ts";
-import { appIdentity, type Environment, readEnvironment } from "./config/env.ts";
+import { appIdentity, type Environment, invocationFolder, readEnvironment } from "./config/env.ts";
 import { parseRepoConfig } from "./config/repo-config.ts";
 import { type Budget, createBudget } from "./domain/budget.ts";
 import { FunprmError } from "./domain/errors.ts";
@@ -31,6 +32,7 @@ import type { BundledModel } from "./domain/repo-config.ts";
 import { sealManifest, signingKey } from "./domain/run-manifest.ts";
 import { startFakeGitHub } from "./fake-github/start.ts";
 import { createActiveModel } from "./flows/active-model.ts";
+import { SNAPSHOTS, snapshotStore } from "./flows/build-snapshot.ts";
 import type { LlmJudge } from "./flows/choose-judges.ts";
 import { createScorerChoice } from "./flows/choose-scorer.ts";
 import type { SolveIssuePorts } from "./flows/solve-issue.ts";
@@ -298,6 +300,10 @@ async function start(
     runs,
     reviews,
     learning,
+    snapshots: snapshotStore(
+      { learning, files: createFiles() },
+      resolve(invocationFolder(), env.LEARNING_DIR, SNAPSHOTS),
+    ),
     clock: systemClock,
     log,
     solve,

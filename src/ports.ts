@@ -627,6 +627,10 @@ export interface Files {
   answers(path: string): AsyncIterable<RecordedAnswer>;
   writeRows(path: string, rows: AsyncIterable<unknown> | Iterable<unknown>): Promise<WrittenFile>;
   writeText(path: string, text: string): Promise<WrittenFile>;
+  /** Names of the folders in a folder, sorted; none when it is not there. */
+  folders(path: string): Promise<string[]>;
+  /** A folder with all that is in it; nothing when it is not there. */
+  remove(path: string): Promise<void>;
 }
 
 /** Results by content hash that outlive the process. A value that was put is there at the next start. */

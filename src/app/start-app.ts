@@ -22,6 +22,8 @@ export type AppParts = {
   runs: RunStore;
   reviews: ReviewStore;
   learning: LearningStore;
+  /** Snapshots of labels on disk: they go with an installation that they hold rows of. */
+  snapshots: { deleteInstallation(installationId: number): Promise<void> };
   clock: Clock;
   log: Log;
   /** `model` is the embedded one; who scores a run is chosen when it starts. */
@@ -63,7 +65,7 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     "record-outcome": (job, signal) => recordOutcome({ ...solve, learning }, job, signal),
     "forget-installation": (job, signal) =>
       forgetInstallation(
-        [runs, reviews, learning],
+        [parts.snapshots, runs, reviews, learning],
         clock,
         (job.payload as ForgetInstallationPayload).installationId,
         signal,

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { Command, CommanderError } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import { createFiles } from "../adapters/files/files.ts";
@@ -34,6 +35,7 @@ import { parseRepoConfig } from "../config/repo-config.ts";
 import { STORIES } from "../demo-stories.ts";
 import { createBudget } from "../domain/budget.ts";
 import { FunprmError } from "../domain/errors.ts";
+import { SNAPSHOTS } from "../flows/build-snapshot.ts";
 import { runDemo } from "../run-demo.ts";
 import { addCalibrateCommand } from "./commands/calibrate.ts";
 import { addComplianceCommand } from "./commands/compliance.ts";
@@ -93,6 +95,7 @@ export async function main(args: string[]): Promise<number> {
     syntax: () => createSyntax(),
     files: createFiles,
     learning: openJobs,
+    snapshots: () => resolve(invocationFolder(), readEnvironment().LEARNING_DIR, SNAPSHOTS),
     clock: systemClock,
     judge: () => createSandboxJudge({ weakestTier: readEnvironment().SANDBOX_WEAKEST_TIER }),
   });

@@ -148,6 +148,30 @@ export async function diffSnapshots(files: Files, one: string, other: string): P
   return difference;
 }
 
+/** Folder, below that of all learning, which snapshots stand in and are forgotten from. */
+export const SNAPSHOTS = "snapshots";
+
+/** Forgets as a store does: snapshots that hold rows of an installation go with it. Before its facts, which name its repositories. */
+export function snapshotStore(
+  { learning, files }: { learning: LearningStore; files: Files },
+  folder: string,
+): { deleteInstallation(installationId: number): Promise<void> } {
+  return {
+    deleteInstallation: async (installationId) => {
+      const own = new Set(
+        (await learning.repositories())
+          .filter((ref) => ref.installationId === installationId)
+          .map((ref) => ref.repositoryId),
+      );
+      if (own.size === 0) return;
+      for (const name of await files.folders(folder)) {
+        const card = await readSnapshot(files, `${folder}/${name}`);
+        if (card.repositories.some((id) => own.has(id))) await files.remove(`${folder}/${name}`);
+      }
+    },
+  };
+}
+
 async function rowsById(files: Files, folder: string): Promise<Map<string, { row: TrainingRow; split: Split }>> {
   const rows = new Map<string, { row: TrainingRow; split: Split }>();
   for (const split of SPLITS)

@@ -39,7 +39,8 @@ beforeAll(async () => {
   await world.github.act("role", { ...at, login: "ada", role: "write" });
   await world.github.act("role", { ...at, login: "bob", role: "write" });
   await push("main", {
-    ".github/funprm.yml": "tests: { runner: sandbox, timeout_s: 60 }\nlearn: { collect: all, shadow: 1 }\n",
+    ".github/funprm.yml":
+      "fix: { candidates: { max: 3 } }\ntests: { runner: sandbox, timeout_s: 60 }\nlearn: { collect: all, shadow: 1 }\n",
   });
   issue = (await world.github.act("issue", { ...at, login: "ada", title: "60s", body: "`format_duration(59.6)`" }))
     .number;
@@ -104,13 +105,7 @@ describe("the app's own pull request, merged with a person's tests", () => {
     const judged = ofKind(known, "judged");
     const stored = (await world.runs.candidates(run.id)).filter(({ candidate }) => candidate.status === "scored");
     expect(judged).toHaveLength(stored.length);
-    expect(Object.fromEntries(judged.map((one) => [one.candidate, one.label]))).toEqual({
-      0: 0,
-      1: 1,
-      2: 1,
-      4: 1,
-      6: 0,
-    });
+    expect(Object.fromEntries(judged.map((one) => [one.candidate, one.label]))).toEqual({ 0: 0, 1: 1, 2: 1 });
     expect(judged.every((one) => one.tier === 1 && one.attested === "in-process" && one.logSha256 !== "")).toBe(true);
     expect(judged.find((one) => one.candidate === 0)!.reason).toContain("fails tests.test_issue.Issue.test_no_sign");
     const texts = await world.learning.texts(repositoryId, number);
@@ -241,7 +236,7 @@ describe("people's pull requests", () => {
     expect(await events(other)).toEqual([]);
   });
 
-  it("the log never holds what another installation did, and forgets this one when it goes", async () => {
+  it("no rule of GitHub was broken on the way, and the log holds this repository alone", async () => {
     expect((await world.github.act("state")).violations).toEqual([]);
     expect((await world.learning.pullRequests()).every((key) => key.repositoryId === repositoryId)).toBe(true);
   });

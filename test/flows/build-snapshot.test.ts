@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../src/adapters/db/open-database.ts";
 import { createFiles } from "../../src/adapters/files/files.ts";
 import type { OutcomeEvent } from "../../src/domain/outcome.ts";
-import { buildSnapshot, diffSnapshots, readSnapshot } from "../../src/flows/build-snapshot.ts";
+import { buildSnapshot, diffSnapshots, readSnapshot, snapshotStore } from "../../src/flows/build-snapshot.ts";
 import type { Clock, LearningStore } from "../../src/ports.ts";
 
 const DAY = 86_400_000;
@@ -114,6 +114,25 @@ describe("a snapshot of labels", () => {
     const card = await build({ perActor: 5 });
     expect(Object.values(card.splits).reduce((sum, split) => sum + split.rows, 0)).toBe(5);
     expect(card.left).toEqual({ "over the cap of one person, or signals that disagree": 7 });
+  });
+
+  it("goes with the installation whose rows it holds, others stay", async () => {
+    const here = { installationId: 7, repositoryId: 1, owner: "o", repo: "r" };
+    await learning.saveRepository(here);
+    await merged(1);
+    const mine = await build();
+    await learning.deleteInstallation(7, 1);
+    await learning.saveRepository(here);
+    await merged(2, "ann", 2);
+    const other = await build();
+    const store = snapshotStore({ learning, files }, out);
+    await store.deleteInstallation(9);
+    expect(await files.folders(out)).toHaveLength(2);
+    await store.deleteInstallation(7);
+    expect(await files.folders(out)).toEqual([other.sha256.slice(0, 16)]);
+    await store.deleteInstallation(7);
+    expect(mine.sha256).not.toBe(other.sha256);
+    expect(await files.folders(join(out, "none"))).toEqual([]);
   });
 
   it("without a label says in one line what there is", async () => {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
@@ -33,6 +33,8 @@ export function createFiles(): Files {
     answers: (path) => checkedRows(path, replayRow),
     writeRows,
     writeText: async (path, text) => writeAtomically(path, [Buffer.from(text)], 0),
+    folders,
+    remove: (path) => rm(path, { recursive: true, force: true }),
   };
 }
 
@@ -40,6 +42,19 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+async function folders(path: string): Promise<string[]> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+      .sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw unreadable(path, error);
   }
 }
