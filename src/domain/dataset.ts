@@ -31,6 +31,8 @@ export type SetCandidate = {
   selfCertainty?: number | undefined;
   /** [passes, trials] of completions of each prefix; null where none were drawn. */
   monteCarlo?: ([number, number] | null)[] | undefined;
+  /** What a language model as a judge says of each prefix, in [0,1]. */
+  opinions?: (number | null)[] | undefined;
   /** Whether each step is right, where it is known by construction: one function of a passing program was mutated. */
   own?: (0 | 1)[] | undefined;
   kind?: string | undefined;
@@ -90,8 +92,18 @@ export function samplesByPool(set: string, candidate: SetCandidate): Map<string,
 
 // ---------------------------------------------------------------- training rows
 
+/** Labels that only a training set may hold: what a language model thinks never stands beside clean labels (rulings 1). */
+export type OpinionSource = "judge";
+
 /** Noisy: `monte_carlo`, `broadcast` (the final verdict copied to an earlier step), `judge`. The others are clean. */
-export type LabelSource = "monte_carlo" | "broadcast" | "min_rule" | "mutation" | "unit_test" | "outcome" | "judge";
+export type LabelSource =
+  | "monte_carlo"
+  | "broadcast"
+  | "min_rule"
+  | "mutation"
+  | "unit_test"
+  | "outcome"
+  | OpinionSource;
 
 /** One entry per completion in each list; null = no loss there. `labels` are values, `own` the step's own correctness. */
 export type TrainingRow = {
@@ -117,9 +129,19 @@ type Labels = Pick<TrainingRow, "labels" | "own" | "counts" | "source">;
 /** Of a step, what finds its method's verdict: `Class.method`. */
 export type NamedStep = { name: string; simpleName: string };
 
+/** A row that a meta or validation set may hold. */
+export type HeldOutRow = Omit<TrainingRow, "source"> & { source: (Exclude<LabelSource, OpinionSource> | null)[] };
+
+/** The row without its opinions: those steps have no label. */
+export function heldOut(row: TrainingRow): HeldOutRow {
+  const kept = row.source.map((source) => (source === "judge" ? null : source));
+  const only = <T>(all: readonly T[]) => all.map((one, k) => (row.source[k] === "judge" ? null : one));
+  return { ...row, labels: only(row.labels), counts: only(row.counts), source: kept };
+}
+
 /**
- * Labels of a candidate: the last step has the verdict, earlier ones what their Monte Carlo completions gave, without any a
- * broadcast of the verdict — or, where every method has a verdict of its own, the rule v_k = min over j ≤ k of own_j.
+ * Labels of a candidate: the last step has the verdict, earlier ones what their Monte Carlo completions gave, without any what
+ * a judge thinks of them, without that a broadcast of the verdict — or, where every method has a verdict of its own, the rule v_k = min over j ≤ k of own_j.
  */
 export function labelSteps(
   steps: readonly NamedStep[],
@@ -127,6 +149,7 @@ export function labelSteps(
   methods: Readonly<Record<string, boolean | null>> | null,
   entryPoint: string | null,
   monteCarlo: readonly ([number, number] | null)[] = [],
+  opinions: readonly (number | null)[] = [],
 ): Labels {
   const verdict = passed ? 1 : 0;
   const own = steps.map((step) => ownVerdict(step, methods, entryPoint));
@@ -139,6 +162,13 @@ export function labelSteps(
       labels.labels.push(drawn[0] / drawn[1]);
       labels.source.push("monte_carlo");
       labels.counts.push([...drawn]);
+      return;
+    }
+    const opinion = last || values !== null ? null : (opinions[index] ?? null);
+    if (opinion !== null) {
+      labels.labels.push(opinion);
+      labels.source.push("judge");
+      labels.counts.push(null);
       return;
     }
     const value = last ? verdict : values === null ? verdict : values[index]!;
@@ -214,6 +244,7 @@ export function candidateRow(
           candidate.methods ?? null,
           problem.entry_point ?? null,
           candidate.monteCarlo,
+          candidate.opinions,
         )),
   };
 }
@@ -241,7 +272,7 @@ export function labelSharedPrefixes(rows: readonly TrainingRow[]): SharedPrefixe
   for (const row of real)
     for (const [index, key] of prefixKeys(row).entries()) {
       const [passes, trials] = counts.get(key)!;
-      if (trials < PREFIX_MEMBERS || row.source[index] !== "broadcast") continue;
+      if (trials < PREFIX_MEMBERS || (row.source[index] !== "broadcast" && row.source[index] !== "judge")) continue;
       row.labels[index] = passes / trials;
       row.counts[index] = [passes, trials];
       row.source[index] = "monte_carlo";

@@ -3,6 +3,7 @@ import {
   type CandidateSetProblem,
   candidateRow,
   emptyPrefixRows,
+  heldOut,
   labelSharedPrefixes,
   languageOf,
   type SetCandidate,
@@ -117,6 +118,7 @@ export async function buildDataset(
   for (const split of SPLITS) {
     const rows = [...kept.values(), ...emptyPrefixes]
       .filter(({ row }) => splitOf(row.group) === split)
+      .map((one) => (split === "training" ? one : { ...one, row: heldOut(one.row) }))
       .sort(byGroupThenId);
     splits[split] = await writeSplit(files, `${request.out}/${split}.jsonl.gz`, rows);
     log.info("written", { split, rows: rows.length, path: splits[split].file.path });

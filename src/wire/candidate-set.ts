@@ -41,6 +41,8 @@ export const candidateSetRowSchema = z.object({
       topK: z.number().int().nullable().optional(),
       /** Whether each step is right, in the order of the source, where it is known by construction (`dataset mutate`). */
       own: z.array(z.literal([0, 1])).optional(),
+      /** P(yes) of a language model as a judge, of each prefix; a label in training rows only. */
+      opinions: z.array(z.number().min(0).max(1).nullable()).optional(),
       /** [passes, trials] of the completions of each prefix. */
       monteCarlo: z.array(z.tuple([z.number().int().nonnegative(), z.number().int().positive()]).nullable()).optional(),
     }),

@@ -159,6 +159,22 @@ describe("what a judge is asked", () => {
     expect((await judge.score(one("p", "x")))[0]!.rewards).toEqual([1]);
   });
 
+  it("is reserved at five calls a question where there are no log-probabilities, before any but the first is asked", async () => {
+    const judge = await judgeOf(() => ({ text: "yes" }), { budget: createBudget(0.009) });
+    // At one call each all nine would fit; after the first answer they are known to take five.
+    const [row] = await judge.score(one("p", ...Array.from({ length: 9 }, (_, k) => `def f${k}(): pass`)));
+    expect(new Set(row!.reasons)).toEqual(new Set(["budget"]));
+    expect(llm.asked).toHaveLength(5);
+  });
+
+  it("leaves to others what it did not spend: one budget holds candidates, tests and judge", async () => {
+    const budget = createBudget(1);
+    const judge = await judgeOf(() => ({ tokens: [["yes", 1]] }), { budget });
+    await judge.score(one("p", "x", "y"));
+    expect(budget.left()).toBeCloseTo(1 - judge.spent!().costUsd!, 12);
+    expect(judge.spent!().costUsd).toBeGreaterThan(0);
+  });
+
   it("says nothing of money where the price is unknown", async () => {
     const judge = await judgeOf(() => ({ tokens: [["yes", 1]] }), { price: null, budget: createBudget(0) });
     await judge.score(one("p", "x"));

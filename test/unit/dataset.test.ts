@@ -5,6 +5,8 @@ import {
   type CandidateSetProblem,
   emptyPrefixRows,
   fold,
+  type HeldOutRow,
+  heldOut,
   labelSharedPrefixes,
   labelSteps,
   languageOf,
@@ -62,6 +64,43 @@ describe("labelSteps", () => {
       counts: [[0, 1], null],
       source: ["broadcast", "unit_test"],
     });
+  });
+
+  test("a judge's opinion is a noisy label of an earlier step, never of the last one, and gives way to what ran", () => {
+    const labels = labelSteps(named("a", "b", "c"), true, null, null, [null, [3, 4]], [0.3, 0.4, 0.1]);
+    expect(labels).toEqual({
+      labels: [0.3, 0.75, 1],
+      own: [null, null, null],
+      counts: [null, [3, 4], null],
+      source: ["judge", "monte_carlo", "unit_test"],
+    });
+    const known = labelSteps(named("a", "b"), false, { a: true, b: false }, "Box", [], [0.3, 0.4]);
+    expect(known.source).not.toContain("judge");
+  });
+
+  test("no opinion gets into a meta or validation set, by type and in fact", () => {
+    const row: TrainingRow = {
+      id: "a",
+      problem: "p",
+      group: "g",
+      date: null,
+      language: "python",
+      pool: null,
+      prompt: "",
+      completions: ["a", "b"],
+      ...labelSteps(named("a", "b"), true, null, null, [], [0.3]),
+      weight: 1,
+      renderVersion: "v1",
+    };
+    expect(row.source).toEqual(["judge", "unit_test"]);
+    const held: HeldOutRow = heldOut(row);
+    expect([held.source, held.labels]).toEqual([
+      [null, "unit_test"],
+      [null, 1],
+    ]);
+    // @ts-expect-error a row with opinions is no row of a held-out set
+    const wrong: HeldOutRow = row;
+    expect(wrong.source).toContain("judge");
   });
 
   test("known answer: own (1,0,1,1) gives values (1,0,0,0)", () => {

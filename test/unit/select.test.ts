@@ -186,6 +186,22 @@ describe("select", () => {
     expect(select(alone, { ...options, named: new Set(["c.py"]) }).selected).toBe(2);
   });
 
+  it("abstains when every candidate fails every test that the model wrote, unless something that people wrote is met", () => {
+    const failing = (index: number, change: Partial<Contender> = {}) =>
+      contender(index, { written: { passes: [false], passed: 0, total: 1, agreement: 0 }, ...change });
+    for (const rule of ["consensus", "prm-mean", "hybrid", "knockout"] as const) {
+      const { selected, abstention } = select([failing(0), failing(1)], { ...options, rule });
+      expect([selected, abstention?.reason]).toEqual([
+        null,
+        "no surviving candidate passes the test that the model wrote from the issue and that fails on base",
+      ]);
+      const fixed = failing(1, { tests: { broke: [], fixed: ["t"] } });
+      expect(select([failing(0), fixed], { ...options, rule }).selected).toBe(1);
+      const shown = failing(1, { examples: { passed: 1, total: 1 } });
+      expect(select([failing(0), shown], { ...options, rule }).selected).toBe(1);
+    }
+  });
+
   it("follows the knockout among equals and says so; without one it is the hybrid rule", () => {
     const equals = [contender(0, { score: 0.9 }), contender(1, { knockout: 1 }), contender(2, { knockout: 0 })];
     const picked = select(equals, { ...options, rule: "knockout" });
