@@ -71,7 +71,7 @@ def export_corrected(
         "corrected": [mine[i] for i in compared],
         "control": _scored(control / "best", same, encoder, run / "scores-control.json", report),
     }
-    gate = encoded[:GATE_ROWS]
+    gate = same[:GATE_ROWS]
     model = load_model(run / "best")
     exact = step_rewards(model, gate, encoder.pad_id)
     round_weights(model)

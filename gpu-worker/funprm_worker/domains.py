@@ -46,7 +46,7 @@ def set_of(row: Row) -> str:
 
 
 SCORERS = ("prm", "encoder", "trivial")
-ENCODER_ROWS = 400
+ENCODER_ROWS = 300
 """Programs of each domain that the head on the frozen encoder learns from; the control takes two thirds of each, so that all
 heads see as many."""
 
