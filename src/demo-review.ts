@@ -89,10 +89,17 @@ type Row = { rank: string; name: string; change: string; attribution: string };
 
 /** As a reader sees them: from the table that stands in the check run. */
 function functionRows(summary: string): Row[] {
-  return summary.split("\n").flatMap((line) => {
-    const cells = line.split(" | ").map((cell) => cell.replace(/^\| |[`|]/g, "").trim());
-    const [rank = "", name = "", , change = "", , attribution = ""] = cells;
-    return /^(?:\d+|–)$/.test(rank) ? [{ rank, name, change, attribution }] : [];
+  const lines = summary.split("\n").filter((line) => line.startsWith("| "));
+  const cellsOf = (line: string) =>
+    line
+      .slice(2, -2)
+      .split(" | ")
+      .map((cell) => cell.replaceAll("`", "").trim());
+  const columns = cellsOf(lines[0] ?? "").map((name) => name.toLowerCase());
+  return lines.slice(2).map((line) => {
+    const cells = cellsOf(line);
+    const cell = (name: string) => cells[columns.indexOf(name)] ?? "";
+    return { rank: cell("rank"), name: cell("function"), change: cell("change"), attribution: cell("attribution") };
   });
 }
 
