@@ -123,6 +123,20 @@ describe("review of a person's pull request", () => {
     expect(await checked(sha)).toMatchObject({ conclusion: "skipped", title: "no function in scope" });
   });
 
+  it("is paused and resumed by a comment, through the app's own webhook and queue", async () => {
+    const { sha } = await push("pausing", [{ path: "tidytime/extra.py", text: "def one(x):\n    return x + 1\n" }]);
+    const { number } = await world.github.act("pull", { ...at, login: "ada", branch: "pausing", title: "One" });
+    await checked(sha);
+    await world.github.act("comment", { ...at, number, login: "ada", body: "/funprm pause" });
+    await quiet();
+    const next = await push("pausing", [{ path: "tidytime/extra.py", text: "def one(x):\n    return x + 2\n" }]);
+    expect(await checked(next.sha)).toMatchObject({ title: "not reviewed: paused", conclusion: "neutral" });
+    await world.github.act("comment", { ...at, number, login: "ada", body: "/funprm resume" });
+    for (let i = 0; i < 400 && !(await checked(next.sha)).title.startsWith("1/1 functions scored"); i++) await quiet();
+    expect((await checked(next.sha)).title).toMatch(/^1\/1 functions scored/);
+    expect((await world.github.act("state")).violations).toEqual([]);
+  }, 120_000);
+
   it("says what is wrong with the repository's settings instead of being silent", async () => {
     await push("main", [{ path: ".github/funprm.yml", text: "review: { auto: sometimes }\n" }]);
     const { sha } = await push("later", [{ path: "tidytime/extra.py", text: "def other(x):\n    return -x\n" }]);

@@ -103,3 +103,50 @@ describe("twenty pushes to one pull request", () => {
     expect(world.rows() - start - first).toBeLessThanOrEqual(2);
   }, 180_000);
 });
+
+describe("a fault at any write", () => {
+  const writes = [
+    ["POST", "/check-runs$"],
+    ["PATCH", "/check-runs/"],
+    ["POST", "/reviews$"],
+    ["POST", "/graphql"],
+  ] as const;
+  it.each(
+    writes.flatMap(([method, path]) =>
+      (["applies-then-drops", "status"] as const).map((kind) => [method, path, kind] as const),
+    ),
+  )(
+    "%s %s %s: tried again until it goes through, nothing is there twice",
+    async (method, path, kind) => {
+      const branch = `fault${method}${path}${kind}`.replaceAll(/\W/g, "");
+      await world.push({ [`${branch}.py`]: file({ g: "x" }) }, "main");
+      await world.push({ [`${branch}.py`]: file({ g: "x - BUG" }) }, branch);
+      const number = await world.open({ branch, title: branch });
+      await world.github.act("fault", { method, path, kind, status: 502, times: 2 });
+      for (let attempt = 0; attempt < 4; attempt++)
+        if (
+          await world.review(number).then(
+            () => true,
+            () => false,
+          )
+        )
+          break;
+      await world.github.act("clear-faults");
+      const { pull, checks, violations } = await world.state(number);
+      const here = checks.filter((one: { headSha: string }) => one.headSha === pull.headSha);
+      expect([pull.reviews.length, pull.comments.map(of), here.length, here[0]!.status]).toEqual([
+        1,
+        ["g"],
+        1,
+        "completed",
+      ]);
+      const [finding] = await world.database.reviews.findings({
+        repositoryId: world.ref.repositoryId,
+        pullRequest: number,
+      });
+      expect(finding).toMatchObject({ state: "posted", commentId: pull.comments[0].id });
+      expect(violations).toEqual([]);
+    },
+    180_000,
+  );
+});

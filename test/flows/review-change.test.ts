@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
+import type { ReviewEvidence } from "../../src/domain/review.ts";
 import type { ReviewedFile } from "../../src/domain/review-scope.ts";
 import { sarif } from "../../src/domain/sarif.ts";
 import { reviewChange } from "../../src/flows/review-change.ts";
@@ -56,6 +57,37 @@ describe("review of a change", () => {
     const moved = await review([file("m.py", program("solve"), null), file("n.py", null, program("solve"))]);
     expect(moved.functions.map((one) => [one.change, one.finding])).toEqual(names.map(() => ["moved", false]));
     expect((await review([file("n.py", null, program("solve"))])).functions.some((one) => one.finding)).toBe(false);
+  });
+
+  test("calibrated on the repository: under the threshold and with evidence, also a new function; a benchmark decides nothing", async () => {
+    const fresh = file("n.py", null, program("solve"));
+    const calibration = (state: "repository" | "benchmark") => () => ({
+      state,
+      version: 1,
+      threshold: 0.4,
+      estimate: (attribution: number) => ({
+        probability: Math.min(1, attribution),
+        bucket: { low: 0.2, high: 0.4, correct: 1, total: 4, wilson: [0, 1] as [number, number] },
+      }),
+    });
+    const found = async (state: "repository" | "benchmark", evidence: ReviewEvidence[], threshold = 0.4) => {
+      const report = await reviewChange(
+        { syntax, model },
+        {
+          statement: "Make it work.",
+          files: [fresh],
+          ignored: () => false,
+          calibration: () => ({ ...calibration(state)(), threshold }),
+          evidence: () => evidence,
+        },
+      );
+      return report.functions.filter((one) => one.finding).map((one) => one.name);
+    };
+    const tests: ReviewEvidence[] = [{ kind: "tests", text: "test_solve fails here and executed it" }];
+    expect(await found("repository", tests)).toEqual(["solve"]);
+    expect(await found("repository", [])).toEqual([]);
+    expect(await found("repository", tests, 0.2)).toEqual([]);
+    expect(await found("benchmark", tests)).toEqual([]);
   });
 
   test("neither the order nor the names of files change a reward", async () => {
