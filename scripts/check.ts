@@ -102,6 +102,8 @@ await single("gpu-worker types", [
   "--config-file",
   "gpu-worker/pyproject.toml",
   "gpu-worker/funprm_worker",
+  "gpu-worker/bench",
+  "gpu-worker/tests",
 ]);
 const pytestReport = join(reports, "pytest.xml");
 await suite(

@@ -251,6 +251,14 @@ def _network(splits: dict[str, Split], seeds: int, steps: int, report: Callable[
     return out
 
 
+def _predict(splits: dict[str, Split], seeds: int, steps: int, report: Callable[[str], None]) -> dict[str, Any]:
+    """What the outer loss compares with the verdict: an early step of a failing program can be right, its mean is not 0."""
+    arms = {"none": Arm("none"), **{rule: Arm(predict=rule) for rule in ("last", "min", "product", "mean")}}
+    beside = {name: with_siblings(split) for name, split in splits.items()}
+    told = "flip 40%, distance from the other candidates known"
+    return {told: _arms(beside, arms, Noise("flip", 0.4), seeds, steps, report)}
+
+
 def _table_size(splits: dict[str, Split], seeds: int, steps: int, report: Callable[[str], None]) -> dict[str, Any]:
     named = {
         "step": "one a step",
@@ -382,6 +390,7 @@ TOP1_COLUMNS = {
 PROGRAMS: dict[str, tuple[Callable[..., dict[str, Any]], dict[str, str], str]] = {
     "noise": (_noise, {**LABEL_COLUMNS, **MODEL_COLUMNS}, "bestOf8"),
     "network": (_network, {**LABEL_COLUMNS, **MODEL_COLUMNS}, "bestOf8"),
+    "predict": (_predict, {**LABEL_COLUMNS, **MODEL_COLUMNS}, "bestOf8"),
     "table-size": (_table_size, {**LABEL_COLUMNS, **MODEL_COLUMNS}, "bestOf8"),
     "granularity": (
         _granularity,
