@@ -35,7 +35,6 @@ from funprm_worker.train import EncodedRow, encode_rows, mean, step_rewards
 from funprm_worker.train_corrected import looked_at
 
 A_CLUSTER = 12
-GATE_ROWS = 300
 PRECISION = "bfloat16"
 """Of the scores that are compared: a third of the time on one thread, the same for all three. The gate is in float32."""
 
@@ -71,7 +70,7 @@ def export_corrected(
         "corrected": [mine[i] for i in compared],
         "control": _scored(control / "best", same, encoder, run / "scores-control.json", report),
     }
-    gate = same[:GATE_ROWS]
+    gate = pickable(same)
     model = load_model(run / "best")
     exact = step_rewards(model, gate, encoder.pad_id)
     round_weights(model)
@@ -161,6 +160,14 @@ def sampled(rows: list[Row]) -> list[Row]:
         clusters[row.group, row.pool].append(row)
     kept = [sorted(one, key=lambda row: sha256(row.id.encode()).hexdigest())[:A_CLUSTER] for one in clusters.values()]
     return [row for cluster in kept for row in cluster]
+
+
+def pickable(encoded: list[EncodedRow]) -> list[EncodedRow]:
+    """Eight rows of every cluster that holds as many: what Best-of-8 can pick from."""
+    clusters: dict[tuple[str, str], list[EncodedRow]] = defaultdict(list)
+    for one in encoded:
+        clusters[one.row.group, one.row.pool].append(one)
+    return [one for cluster in clusters.values() if len(cluster) >= 8 for one in cluster[:8]]
 
 
 def _scored(
