@@ -540,8 +540,8 @@ export interface LearningStore {
   repositories(): Promise<RepoRef[]>;
   /** Says how many of the facts were new or newer. */
   append(place: FactPlace, events: readonly OutcomeEvent[]): Promise<number>;
-  /** Facts of one pull request, and those of its repository that can speak of it, oldest first. */
-  events(repositoryId: number, pullRequest: number): Promise<OutcomeEvent[]>;
+  /** Facts of one pull request, and those of its repository that can speak of it, oldest first; null: the repository's alone. */
+  events(repositoryId: number, pullRequest: number | null): Promise<OutcomeEvent[]>;
   /** Pull requests with facts, by repository and number; `since` counts a pull request's newest own fact. */
   pullRequests(filter?: { installationId?: number; repositoryId?: number; since?: Date }): Promise<PullRequestKey[]>;
   /** Pull requests of which a fact names the commit. */

@@ -114,9 +114,7 @@ async function recordPushed(
     since: new Date(clock.now().getTime() - SURVIVAL_WINDOW - SWEPT_MS),
   });
   if (recent.length === 0) return;
-  const known = new Set<string>();
-  for (const key of recent)
-    for (const event of ofKind(await learning.events(key.repositoryId, key.pullRequest), "pushed")) known.add(event.id);
+  const known = new Set(ofKind(await learning.events(ref.repositoryId, null), "pushed").map((event) => event.id));
   const since = clock.now().getTime() - SWEPT_MS;
   const events = await landedCommits(ports, ref, { ...push, since }, known, signal);
   await learning.append({ ...placeOf(ref), pullRequest: null }, events);

@@ -112,6 +112,9 @@ function learningStorePromises(open: (now: () => Date) => Promise<{ learning: Le
     );
     expect((await learning.events(REPO, 2)).map(({ id }) => id)).toEqual(["opened:2", "push:d"]);
     expect(await learning.events(REPO + 1, 1)).toEqual([]);
+    expect((await learning.events(REPO, null)).map(({ id }) => id).sort()).toEqual(
+      [`check:${BASE}:ci:1`, `check:${"e".repeat(40)}:ci:1`, `check:${HEAD}:ci:1`, "push:d", "push:old"].sort(),
+    );
     expect(await learning.pullRequestsAt(REPO, FINAL)).toEqual([place(1)]);
     expect(await learning.pullRequestsAt(REPO, "0".repeat(40))).toEqual([]);
   });

@@ -82,7 +82,7 @@ export function createLearningStore(sql: Sql, now: () => Date): LearningStore {
                  AND at >= (SELECT MIN(own.at) FROM outcome_events AS own WHERE own.repository_id = $1 AND own.pull_request = $2))
              OR sha IN (SELECT sha FROM outcome_commits WHERE repository_id = $1 AND pull_request = $2))))
          ORDER BY at, event_id`,
-        [repositoryId, pullRequest],
+        [repositoryId, pullRequest ?? REPOSITORY],
       );
       return rows.map(eventFrom);
     },
