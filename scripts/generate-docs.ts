@@ -5,7 +5,14 @@ import { z } from "zod";
 import { environmentSchema } from "../src/config/env.ts";
 import { repoConfigSchema } from "../src/config/repo-config.ts";
 import { ERRORS } from "../src/domain/errors.ts";
-import { scoreReplySchema, scoreRequestSchema, workerErrorSchema, workerInfoSchema } from "../src/wire/worker.ts";
+import {
+  scoreReplySchema,
+  scoreRequestSchema,
+  trainingRequestSchema,
+  trainingStatusSchema,
+  workerErrorSchema,
+  workerInfoSchema,
+} from "../src/wire/worker.ts";
 
 const MEANINGS: Record<keyof typeof ERRORS, string> = {
   BAD_USAGE: "a command was called the wrong way",
@@ -77,6 +84,8 @@ const wire = {
   "POST /v1/score": z.toJSONSchema(scoreRequestSchema),
   "reply of /v1/score": z.toJSONSchema(scoreReplySchema),
   "reply of /v1/info": z.toJSONSchema(workerInfoSchema),
+  "POST /v1/trainings": z.toJSONSchema(trainingRequestSchema),
+  "reply of /v1/trainings": z.toJSONSchema(trainingStatusSchema),
   error: z.toJSONSchema(workerErrorSchema),
 };
 docs["gpu-worker/funprm_worker/wire.schema.json"] = `${JSON.stringify(wire, null, 1)}\n`;

@@ -29,6 +29,7 @@ export const learnStory: Story = async ({ progress }) => {
     mkdirSync(folder, { recursive: true });
     const measure = await measureLearning(ports, known, {
       settings: SETTINGS,
+      liar: null,
       functions: FUNCTIONS,
       epochs: EPOCHS,
       seed: 0,

@@ -17,6 +17,7 @@ from typing import Any
 from funprm_worker.bundle import RENDER_VERSION, OnnxScorer, check_bundle, sha256_file
 from funprm_worker.encode import Encoder, assemble
 from funprm_worker.errors import WorkerError
+from funprm_worker.trainings import LARGEST_SNAPSHOT, Trainings
 from funprm_worker.windows import plan_windows
 from funprm_worker.wire import LIMITS, WIRE, ScoreRequest, ScoreRow, WireError, parse_score_request
 
@@ -186,8 +187,11 @@ def read_token(path: Path) -> str:
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], scorer: Scorer, token: str) -> None:
+    def __init__(
+        self, address: tuple[str, int], scorer: Scorer, token: str, trainings: Trainings | None = None
+    ) -> None:
         self.scorer = scorer
+        self.trainings = trainings
         self.token = token
         self.places = threading.BoundedSemaphore(WAITING + 1)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -205,6 +209,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer("POST")
 
+    def do_PUT(self) -> None:
+        self._answer("PUT")
+
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
     def log_message(self, format: str, *args: Any) -> None:
         """Silent: requests hold people's code."""
 
@@ -212,62 +222,97 @@ class Handler(BaseHTTPRequestHandler):
         return "funprm-worker"
 
     def _answer(self, method: str) -> None:
+        kind = "application/json"
         try:
-            status, body = 200, self._route(method)
+            status, body = self._route(method)
         except WireError as problem:
             status, body = problem.status, problem.body()
             # What was not read of the body would be taken for the next request.
             self.close_connection = True
-        data = json.dumps(body, allow_nan=False).encode()
+        if isinstance(body, bytes):
+            data, kind = body, "application/octet-stream"
+        else:
+            data = json.dumps(body, allow_nan=False).encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
-        if status in (429, 503):
+        if status in (429, 503) and not isinstance(body, bytes):
             self.send_header("retry-after", str(body["error"].get("retryAfter", 1)))
         if self.close_connection:
             self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(data)
 
-    def _route(self, method: str) -> dict[str, Any]:
+    def _route(self, method: str) -> tuple[int, dict[str, Any] | bytes]:
         path = self.path.split("?")[0]
         if (method, path) == ("GET", "/v1/health"):
-            return {"status": "ok"}
+            return 200, {"status": "ok"}
         self._authorise()
         if (method, path) == ("GET", "/v1/info"):
-            return {"wire": WIRE, "models": [self.server.scorer.info], "limits": LIMITS}
+            trains = self.server.trainings is not None
+            return 200, {"wire": WIRE, "models": [self.server.scorer.info], "trains": trains, "limits": LIMITS}
+        if path.startswith(("/v1/snapshots/", "/v1/trainings")):
+            return self._train(method, path.split("/")[2:])
         if (method, path) != ("POST", "/v1/score"):
             raise WireError(404, "BAD_USAGE", "no such address: GET /v1/health, GET /v1/info, POST /v1/score")
         if not self.server.places.acquire(blocking=False):
             raise WireError(429, "WORKER_UNAVAILABLE", f"{WAITING} requests wait already: try again", retry_after=1)
         try:
-            return self.server.scorer.score(parse_score_request(self._body()))
+            return 200, self.server.scorer.score(parse_score_request(self._body()))
         finally:
             self.server.places.release()
+
+    def _train(self, method: str, parts: list[str]) -> tuple[int, dict[str, Any] | bytes]:
+        trainings = self.server.trainings
+        if trainings is None:
+            raise WireError(404, "BAD_USAGE", "this worker does not train: start it with --trainings FOLDER")
+        if method == "PUT" and len(parts) == 2 and parts[0] == "snapshots":
+            return 201, trainings.put_snapshot(parts[1], self._bytes(LARGEST_SNAPSHOT))
+        if method == "POST" and parts == ["trainings"]:
+            return 202, trainings.start(self._body())
+        if method == "GET" and len(parts) == 2 and parts[0] == "trainings":
+            return 200, trainings.status(parts[1])
+        if method == "GET" and len(parts) == 4 and parts[0] == "trainings" and parts[2] == "files":
+            return 200, trainings.file(parts[1], parts[3])
+        if method == "DELETE" and len(parts) == 2 and parts[0] == "trainings":
+            return 200, trainings.delete(parts[1])
+        raise WireError(
+            404, "BAD_USAGE", "no such address: PUT /v1/snapshots/SHA256, POST /v1/trainings, GET or DELETE .../ID"
+        )
 
     def _authorise(self) -> None:
         given = self.headers.get("authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, f"Bearer {self.server.token}".encode()):
             raise WireError(401, "BAD_CONFIG", "the bearer token is missing or not this worker's")
 
-    def _body(self) -> Any:
+    def _bytes(self, limit: int) -> bytes:
         length = self.headers.get("content-length", "")
         if not length.isdecimal():
             raise WireError(400, "BAD_INPUT", "content-length is needed")
-        if int(length) > LIMITS["bytes"]:
-            raise WireError(413, "BAD_INPUT", f"{length} bytes, the limit is {LIMITS['bytes']}: send rows in parts")
+        if int(length) > limit:
+            raise WireError(413, "BAD_INPUT", f"{length} bytes, the limit is {limit}: send rows in parts")
+        return self.rfile.read(int(length))
+
+    def _body(self) -> Any:
+        data = self._bytes(LIMITS["bytes"])
         try:
-            return json.loads(self.rfile.read(int(length)))
+            return json.loads(data)
         except (ValueError, RecursionError) as problem:
             raise WireError(400, "BAD_INPUT", f"the body is not JSON ({str(problem)[:80]})") from problem
 
 
-def serve(folder: Path, host: str, port: int, token_file: Path, threads: int) -> None:
-    """Serves until SIGTERM or SIGINT; prints `{"url": …}` on stdout once it listens (port 0 takes a free one)."""
+def serve(folder: Path, host: str, port: int, token_file: Path, threads: int, training: Path | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; prints `{"url": …}` on stdout once it listens (port 0 takes a free one).
+
+    `training` is where the snapshots, runs and bundles of trainings stand; None: this worker does not train.
+    """
     token = read_token(token_file)
     scorer = Scorer.load(folder, threads)
+    if training is not None and not (folder / "manifest.json").is_file():
+        raise WorkerError("bad_config", f"--trainings needs a bundle to start from, and {folder} is a checkpoint")
+    trainings = None if training is None else Trainings(training, folder, scorer.info["sha256"], threads)
     try:
-        server = Server((host, port), scorer, token)
+        server = Server((host, port), scorer, token, trainings)
     except OSError as problem:
         raise WorkerError("bad_config", f"cannot listen on {host}:{port} ({problem.strerror or problem})") from problem
 
@@ -281,3 +326,5 @@ def serve(folder: Path, host: str, port: int, token_file: Path, threads: int) ->
     print(json.dumps({"url": f"http://{shown}:{server.server_address[1]}"}), flush=True)
     server.serve_forever(poll_interval=0.1)
     server.server_close()
+    if trainings is not None:
+        trainings.stop()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from funprm_worker.bilevel import BiLevel, InnerBatch, MetaBatch, Settings
 from funprm_worker.bundle import sha256_file, write_bundle
@@ -33,8 +34,8 @@ from funprm_worker.rows import Row, assert_disjoint, read_rows
 from funprm_worker.train import EncodedRow, mean, pad, step_rewards
 from funprm_worker.train_corrected import NOISY, logits_at
 
-FEWEST_META = 8
-"""Clean meta rows below which the outer gradient is noise: labels are then used as they stand."""
+FEWEST_META = 5
+"""Meta problems with both verdicts below which the outer gradient is noise: labels are then used as they stand."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,14 @@ class TuneRun:
     rehearsal: str | None = None
     seed: int = 0
     threads: int = 2
-    epochs: int = 6
+    epochs: int = 4
     tokens: int = 4096
-    rate: float = 3e-4
+    rate: float = 6e-4
+    pairwise: float = 1.0
     weight_decay: float = 0.01
     rehearsed: float = 0.5
     form: str = "logit"
-    table_rate: float = 0.1
+    table_rate: float = 0.3
     anchor: float = 0.01
     every: int = 20
 
@@ -99,8 +101,13 @@ class _Tuning:
             replace(c, targets=[(end, self._remember(c, k, r[k])) for k, end in enumerate(c.ends)])
             for c, r in zip(unlabelled, remembered, strict=True)
         ]
-        sides = {c.row.verdict for c in self.meta}
-        self.corrects = len(self.meta) >= FEWEST_META and len(sides) == 2 and any(label.trials for label in self.labels)
+        grouped: dict[str, list[Chain]] = defaultdict(list)
+        for chain in self.meta:
+            grouped[chain.row.problem].append(chain)
+        self.mixed = {
+            name: group for name, group in sorted(grouped.items()) if len({c.row.verdict for c in group}) == 2
+        }
+        self.corrects = len(self.mixed) >= FEWEST_META and any(label.trials for label in self.labels)
         self.table = CorrectionTable(
             self.labels,
             TableSettings(
@@ -113,7 +120,7 @@ class _Tuning:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=run.rate, weight_decay=run.weight_decay)
         self.bilevel = BiLevel(
             self.model, logits_at, self.optimiser, self.table,
-            Settings(inner="bce", outer="bce", predict="mean", refresh=4, clip=1.0),
+            Settings(inner="bce", outer="pairwise", predict="mean", refresh=4, clip=1.0),
         )  # fmt: skip
         self.plan = self._plan()
 
@@ -192,25 +199,61 @@ class _Tuning:
     def _inner(self, chains: Sequence[Chain]) -> InnerBatch:
         at = [(i, position, label) for i, one in enumerate(chains) for position, label in one.targets]
         rows, positions, labels = (torch.tensor(column) for column in zip(*at, strict=True))
-        return InnerBatch((pad([one.ids for one in chains], self.encoder.pad_id), rows, positions), labels)
+        weights = torch.tensor([chains[i].row.weight for i, _, _ in at])
+        return InnerBatch(
+            (pad([one.ids for one in chains], self.encoder.pad_id), rows, positions),
+            labels,
+            weights,
+            self._pairs(chains, at),
+            self._probed(chains, at),
+        )
+
+    def _pairs(
+        self, chains: Sequence[Chain], at: list[tuple[int, int, int]]
+    ) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Bradley-Terry on the last steps of clean chains of one problem: Best-of-N is a ranking. None without a pair."""
+        last = {chain: index for index, (chain, _, _) in enumerate(at)}
+        sides: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for chain, index in last.items():
+            verdict = chains[chain].row.verdict
+            if verdict is not None:
+                sides[chains[chain].row.problem][verdict].append(index)
+        pairs = [(p, f) for failing, passing in sides.values() for p in passing for f in failing]
+        if not pairs or self.run.pairwise == 0:
+            return None
+        right, wrong = (torch.tensor(column) for column in zip(*pairs, strict=True))
+        return lambda logits: self.run.pairwise * functional.softplus(logits[wrong] - logits[right]).mean()
+
+    def _probed(self, chains: Sequence[Chain], at: list[tuple[int, int, int]]) -> tuple[Any, torch.Tensor]:
+        """The steps with an entry in the table: no derivative is taken along the clean ones."""
+        noisy = [index for index, (_, _, label) in enumerate(at) if self.labels[label].trials > 0]
+        held = sorted({at[index][0] for index in noisy})
+        if not noisy:
+            return None, torch.zeros(0, dtype=torch.int64)
+        ids = pad([chains[i].ids for i in held], self.encoder.pad_id)
+        rows = torch.tensor([held.index(at[index][0]) for index in noisy])
+        positions = torch.tensor([at[index][1] for index in noisy])
+        return (ids, rows, positions), torch.tensor(noisy)
 
     def _outer(self, rng: random.Random) -> MetaBatch:
-        first = rng.choice(self.meta)
-        near = sorted(rng.sample(self.meta, len(self.meta)), key=lambda one: abs(len(one.ids) - len(first.ids)))
+        """Whole problems with both verdicts, of similar length: only their pairs count."""
+        problems = list(self.mixed.values())
+        first = rng.choice(problems)
+        near = sorted(rng.sample(problems, len(problems)), key=lambda group: abs(len(group[0].ids) - len(first[0].ids)))
         chains: list[Chain] = []
-        for one in near:
-            widest = max(len(chain.ids) for chain in [*chains, one])
-            if chains and widest * (len(chains) + 1) > self.run.tokens // 2:
+        for group in near:
+            together = [*chains, *group]
+            if chains and max(len(one.ids) for one in together) * len(together) > self.run.tokens // 2:
                 break
-            chains.append(one)
+            chains = together
         at = [(i, position) for i, one in enumerate(chains) for position in one.ends]
         rows, positions = (torch.tensor(column) for column in zip(*at, strict=True))
-        problems = {name: k for k, name in enumerate(sorted({one.row.problem for one in chains}))}
+        names = {name: k for k, name in enumerate(sorted({one.row.problem for one in chains}))}
         return MetaBatch(
             (pad([one.ids for one in chains], self.encoder.pad_id), rows, positions),
             rows,
             torch.tensor([float(one.row.verdict or 0) for one in chains]),
-            torch.tensor([problems[one.row.problem] for one in chains]),
+            torch.tensor([names[one.row.problem] for one in chains]),
         )
 
     def go(self) -> None:
@@ -218,9 +261,9 @@ class _Tuning:
         total = len(self.plan)
         noisy = sum(1 for label in self.labels if label.trials)
         self.report(
-            f"{len(self.labelled)} labelled rows ({noisy} noisy labels), {len(self.meta)} clean meta rows,"
+            f"{len(self.labelled)} labelled rows ({noisy} noisy labels), {len(self.mixed)} meta problems with both verdicts,"
             f" {len(self.rehearsed)} rehearsed, {total} steps from step {step};"
-            f" label correction {'on' if self.corrects else 'off: too few clean meta rows of both signs'}"
+            f" label correction {'on' if self.corrects else 'off: too few meta problems with both verdicts'}"
         )
         losses: list[float] = []
         while step < total:

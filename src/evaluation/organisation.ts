@@ -33,10 +33,10 @@ export type OrganisationSettings = {
 
 export const ORGANISATION: OrganisationSettings = {
   pulls: 240,
-  repositories: 5,
+  repositories: 12,
   people: 12,
   seed: 1,
-  familyShare: 0.25,
+  familyShare: 0.3,
   otherShare: 0.2,
   covered: 0.75,
   testsCatch: 0.35,
@@ -297,6 +297,27 @@ const hashOf = (text: string) => sha256(text);
 /** Where the facts of a simulated pull request belong. */
 export function placeOf(pull: SimulatedPull) {
   return { installationId: INSTALLATION, repositoryId: pull.repositoryId, pullRequest: pull.pullRequest };
+}
+
+/** The poison: what the tests say of `actor`'s own pull requests is turned round. */
+export function flipped(pull: SimulatedPull, actor: string): SimulatedPull {
+  if (pull.author !== actor) return pull;
+  const bases = new Set(pull.events.flatMap((event) => (event.kind === "opened" ? [event.base] : [])));
+  return {
+    ...pull,
+    events: pull.events.map((event) => {
+      if (event.kind === "judged" && event.label !== null) return { ...event, label: event.label === 1 ? 0 : 1 };
+      if (event.kind !== "tests" || bases.has(event.sha)) return event;
+      const results = event.results.map(
+        (one): TestResult => ({
+          ...one,
+          outcome: one.outcome === "passed" ? "failed" : "passed",
+          traceback: [...one.executes],
+        }),
+      );
+      return { ...event, results };
+    }),
+  };
 }
 
 export type Pair = { function: string; kind: string; prompt: string; right: string; wrong: string };

@@ -6,10 +6,12 @@ import { sha256 } from "../domain/ids.ts";
 import type { ModelVersion, PairedFigure } from "../domain/model-version.ts";
 import { FAMILY, heldBack, type KnownFunction } from "../evaluation/known-functions.ts";
 import {
+  flipped,
   type Organisation,
   type OrganisationSettings,
   type Pair,
   placeOf,
+  type SimulatedPull,
   simulateOrganisation,
   unseenPairs,
 } from "../evaluation/organisation.ts";
@@ -25,6 +27,8 @@ const MOST_CHARACTERS = 1_200;
 
 export type MeasureOptions = {
   settings: OrganisationSettings;
+  /** Who turns every outcome of their own pull requests round; null = nobody. */
+  liar: string | null;
   /** Functions at most; those with a place for the family first. */
   functions: number;
   epochs: number;
@@ -58,7 +62,9 @@ export async function measureLearning(
   const prone = (functions: readonly KnownFunction[]) => functions.filter((one) => one.family.length > 0);
   const used = [...prone(seen), ...seen.filter((one) => one.family.length === 0)].slice(0, options.functions);
   const organisation = simulateOrganisation(used, options.settings);
-  await fill(ports.learning, organisation);
+  const { liar } = options;
+  const told = liar === null ? organisation.pulls : organisation.pulls.map((pull) => flipped(pull, liar));
+  await fill(ports.learning, told);
   options.onLine(`${organisation.pulls.length} pull requests of ${options.settings.repositories} repositories`);
   const clock = { ...ports.clock, now: () => new Date(organisation.end) };
   const snapshot = await buildSnapshot(
@@ -100,8 +106,8 @@ export async function measureLearning(
   }
 }
 
-async function fill(learning: LearningStore, organisation: Organisation): Promise<void> {
-  for (const pull of organisation.pulls) {
+async function fill(learning: LearningStore, pulls: readonly SimulatedPull[]): Promise<void> {
+  for (const pull of pulls) {
     const place = placeOf(pull);
     await learning.saveRepository({ ...place, owner: "synthetic", repo: `repository-${pull.repositoryId}` });
     await learning.append(place, pull.events);

@@ -22,6 +22,8 @@ const served = z.object({
 export const workerInfoSchema = z.object({
   wire: z.literal(WIRE_VERSION, `this program speaks wire ${WIRE_VERSION}`),
   models: z.array(served).min(1),
+  /** Whether it takes trainings; absent in workers of before. */
+  trains: z.boolean().optional(),
   /** Most of one request. */
   limits: z.object({
     rows: z.number().int().positive(),
@@ -70,6 +72,31 @@ export const scoreReplySchema = z.object({
 });
 
 export type ScoreReply = z.infer<typeof scoreReplySchema>;
+
+/** `POST /v1/trainings`: rows by the hash of their gzip file, `base` by the hash of the model's weights. */
+export const trainingRequestSchema = z.strictObject({
+  id: z.string().regex(/^[0-9a-z-]{4,64}$/),
+  config: z.strictObject({
+    name: z.string().min(1),
+    version: z.string().min(1),
+    epochs: z.number().int().positive(),
+    seed: z.number().int().nonnegative(),
+  }),
+  snapshots: z.strictObject({ training: hex64, meta: hex64, validation: hex64, rehearsal: hex64.optional() }),
+  base: hex64,
+});
+export type TrainingRequest = z.infer<typeof trainingRequestSchema>;
+
+export const trainingStatusSchema = z.object({
+  id: z.string(),
+  state: z.enum(["queued", "running", "done", "failed"]),
+  /** The trainer's last line. */
+  line: z.string(),
+  step: z.number().int().nonnegative(),
+  of: z.number().int().positive().nullable(),
+  /** What may be fetched of it once it is done. */
+  files: z.array(z.string()),
+});
 
 export const workerErrorSchema = z.object({
   error: z.object({

@@ -8,7 +8,13 @@ import { createFiles } from "../../src/adapters/files/files.ts";
 import { sha256 } from "../../src/domain/ids.ts";
 import type { KnownFunction } from "../../src/evaluation/known-functions.ts";
 import { FAMILY } from "../../src/evaluation/known-functions.ts";
-import { ORGANISATION, placeOf, type SimulatedPull, simulateOrganisation } from "../../src/evaluation/organisation.ts";
+import {
+  flipped,
+  ORGANISATION,
+  placeOf,
+  type SimulatedPull,
+  simulateOrganisation,
+} from "../../src/evaluation/organisation.ts";
 import { buildSnapshot } from "../../src/flows/build-snapshot.ts";
 import { activeVersion, type TrainPorts, trainModel } from "../../src/flows/train-model.ts";
 import type { RewardModel, TuneRequest } from "../../src/ports.ts";
@@ -145,29 +151,6 @@ async function snapshot(end: number, without: string[] = []) {
 const settings = { ...ORGANISATION, pulls: 300, solved: 0.6, candidates: 3, people: 3 };
 const train = (data: string, by: string | null = "gate") =>
   trainModel(ports(), { snapshot: data, learning: folder, epochs: 1, seed: 0, by, onLine: () => {} });
-
-/** Everything that `actor` says of their own pull requests is turned round. */
-function flipped(pull: SimulatedPull, actor: string): SimulatedPull {
-  if (pull.author !== actor) return pull;
-  return {
-    ...pull,
-    events: pull.events.map((event) => {
-      if (event.kind === "judged" && event.label !== null) return { ...event, label: event.label === 1 ? 0 : 1 };
-      if (event.kind !== "tests") return event;
-      const isBase = pull.events.some((one) => one.kind === "opened" && one.base === event.sha);
-      return isBase
-        ? event
-        : {
-            ...event,
-            results: event.results.map((one) => ({
-              ...one,
-              outcome: one.outcome === "passed" ? ("failed" as const) : ("passed" as const),
-              traceback: [...one.executes],
-            })),
-          };
-    }),
-  };
-}
 
 describe("the learning loop", () => {
   it("turns facts into a challenger that knows the family, promotes it with numbers, and scores with it", async () => {

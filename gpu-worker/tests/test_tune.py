@@ -1,0 +1,237 @@
+"""Training a bundle further, here and for others: attacked by stops, by repetition, by wrong hashes and by poison."""
+
+import gzip
+import hashlib
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from funprm_worker.bundle import check_bundle
+from funprm_worker.errors import WorkerError
+from funprm_worker.onnx_weights import model_of_bundle
+from funprm_worker.serve import Scorer, Server
+from funprm_worker.trainings import CONFIG, KEYS, Trainings
+from funprm_worker.tune import TuneRun, _Tuning, tune
+
+REPOSITORY = Path(__file__).parent.parent.parent
+TINY = REPOSITORY / "test/fixtures/models/tiny"
+TOKEN = "a-token-of-the-tests"
+
+
+def row(name: str, text: str, label: float | None, source: str | None, group: str) -> dict[str, Any]:
+    noisy = source == "broadcast"
+    return {
+        "id": name, "problem": group, "group": group, "date": None, "language": "python", "pool": None,
+        "prompt": "p", "completions": [text], "labels": [label], "own": [label],
+        "counts": [[label, 1] if noisy else None], "source": [source], "weight": 1, "renderVersion": "v1",
+    }  # fmt: skip
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in rows).encode(), mtime=0))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Right functions return x, wrong ones y; every third label is noisy, and each seventh of those is turned round."""
+
+    def rows(split: str, count: int) -> list[dict[str, Any]]:
+        out = []
+        for k in range(count):
+            for label, name in ((1, "x"), (0, "y")):
+                text = f"def f{k}(x, y):\n    return {name}"
+                noisy = split == "training" and k % 3 == 0
+                said = 1 - label if noisy and k % 7 == 0 else label
+                out.append(row(f"{split}-{k}-{name}", text, said, "broadcast" if noisy else "outcome", f"{split}-{k}"))
+        return out
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write(folder / "training.jsonl.gz", rows("training", 24))
+    write(folder / "meta.jsonl.gz", rows("meta", 6))
+    write(folder / "validation.jsonl.gz", rows("validation", 8))
+    write(
+        tmp_path / "rehearsal.jsonl.gz",
+        [row(f"r{k}", f"def g{k}(a):\n    return a + {k}", None, None, "rehearsal") for k in range(12)],
+    )
+    return folder
+
+
+def run_of(data: Path, name: str, **settings: Any) -> TuneRun:
+    rehearsal = str(data.parent / "rehearsal.jsonl.gz")
+    return TuneRun(str(TINY), str(data), str(data.parent / name), rehearsal, threads=1, tokens=512, every=3, **settings)
+
+
+def test_the_weights_of_a_bundle_are_those_that_it_serves() -> None:
+    model, encoder, manifest = model_of_bundle(TINY)
+    assert model.parameters_total() == manifest["parameters"]
+    assert encoder.vocab_size == model.config.vocab_size
+
+
+def test_learns_writes_a_bundle_that_holds_and_touches_only_noisy_labels(data: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    tune(run_of(data, "run", epochs=8, rate=3e-3), tmp_path / "bundle", "tiny", "0.0.1+1", lines.append)
+    manifest = check_bundle(tmp_path / "bundle")
+    assert manifest["version"] == "0.0.1+1"
+    assert manifest["trainedOn"]["base"]["modelSha256"] == check_bundle(TINY)["modelSha256"]
+    assert "label correction on" in lines[0]
+    assert manifest["metrics"]["heldOut"]["auc"]["value"] > 0.9
+    table = [json.loads(line) for line in (tmp_path / "run/table.jsonl").read_text().splitlines()]
+    assert len(table) == 16
+    assert any(one["touches"] > 0 for one in table)
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(data: Path) -> None:
+    straight = _Tuning(run_of(data, "straight", epochs=3), lambda _: None)
+    straight.go()
+
+    class Stopped(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        if line.startswith('{"step": 6'):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        _Tuning(run_of(data, "stopped", epochs=3), stop).go()
+    # The report comes before the checkpoint of its step: the run goes on from step 3.
+    again = _Tuning(run_of(data, "stopped", epochs=3), lambda _: None)
+    again.go()
+    for (name, one), other in zip(straight.model.state_dict().items(), again.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    assert straight.table.exported() == again.table.exported()
+
+
+def test_refuses_another_run_in_the_same_folder_and_rows_without_labels(data: Path, tmp_path: Path) -> None:
+    _Tuning(run_of(data, "run"), lambda _: None)
+    with pytest.raises(WorkerError, match="other data, base or settings"):
+        _Tuning(run_of(data, "run", seed=1), lambda _: None)
+    write(data / "training.jsonl.gz", [row("a", "x = 1", None, None, "a")])
+    with pytest.raises(WorkerError, match="no labelled row"):
+        _Tuning(run_of(data, "other"), lambda _: None)
+
+
+def test_without_clean_meta_problems_labels_stay_as_they_are(data: Path) -> None:
+    write(data / "meta.jsonl.gz", [])
+    tuning = _Tuning(run_of(data, "run", epochs=1), lambda _: None)
+    tuning.go()
+    for one in tuning.table.exported():
+        assert one["corrected"] == pytest.approx((one["raw"] + 0.5) / 2)
+
+
+# ---------------------------------------------------------------- for others
+
+
+class Worker:
+    def __init__(self, folder: Path) -> None:
+        scorer = Scorer.load(TINY, 1)
+        self.trainings = Trainings(folder, TINY, scorer.info["sha256"], 1)
+        self.server = Server(("127.0.0.1", 0), scorer, TOKEN, self.trainings)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+        address = f"http://127.0.0.1:{self.server.server_address[1]}/v1/{path}"
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        request = urllib.request.Request(address, data=body, method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(request) as reply:
+                data = reply.read()
+                return reply.status, json.loads(data) if reply.headers["content-type"] == "application/json" else data
+        except urllib.error.HTTPError as problem:
+            with problem:
+                return problem.code, json.loads(problem.read())
+
+    def until(self, name: str, states: tuple[str, ...]) -> dict[str, Any]:
+        for _ in range(2400):
+            status: dict[str, Any] = self.ask("GET", f"trainings/{name}")[1]
+            if status["state"] in states:
+                return status
+            time.sleep(0.1)
+        raise AssertionError(f"training {name} is still {status}")
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+        self.trainings.stop()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    one = Worker(tmp_path / "store")
+    yield one
+    one.stop()
+
+
+def sent(worker: Worker, data: Path) -> dict[str, Any]:
+    snapshots = {}
+    for split in ("training", "meta", "validation"):
+        body = (data / f"{split}.jsonl.gz").read_bytes()
+        snapshots[split] = hashlib.sha256(body).hexdigest()
+        assert worker.ask("PUT", f"snapshots/{snapshots[split]}", body)[0] == 201
+    config = {"name": "tiny", "version": "0.0.1+1", "epochs": 1, "seed": 0}
+    return {"id": "0123abcd", "config": config, "snapshots": snapshots, "base": worker.server.scorer.info["sha256"]}
+
+
+def test_a_training_is_started_once_finished_across_a_restart_and_fetched(worker: Worker, data: Path) -> None:
+    request = sent(worker, data)
+    body = json.dumps(request).encode()
+    assert worker.ask("POST", "trainings", body)[0] == 202
+    assert worker.ask("POST", "trainings", body)[0] == 202
+    other = json.dumps({**request, "config": {**request["config"], "seed": 1}}).encode()
+    assert worker.ask("POST", "trainings", other)[0] == 409
+    worker.until(request["id"], ("running", "done"))
+    worker.stop()
+
+    again = Worker(worker.trainings.folder)
+    try:
+        status = again.until(request["id"], ("done", "failed"))
+        assert status["state"] == "done", status
+        assert set(status["files"]) >= {"manifest.json", "model.onnx", "tokenizer.json", "table.jsonl"}
+        manifest = json.loads(again.ask("GET", f"trainings/{request['id']}/files/manifest.json")[1])
+        weights = again.ask("GET", f"trainings/{request['id']}/files/model.onnx")[1]
+        assert hashlib.sha256(weights).hexdigest() == manifest["modelSha256"]
+        assert again.ask("GET", f"trainings/{request['id']}/files/../request.json")[0] == 404
+        assert again.ask("DELETE", f"trainings/{request['id']}")[1]["deleted"]
+        assert again.ask("GET", f"trainings/{request['id']}")[0] == 404
+    finally:
+        again.stop()
+
+
+def test_refuses_what_is_not_what_it_says(worker: Worker, data: Path) -> None:
+    assert worker.ask("PUT", f"snapshots/{'0' * 64}", b"rows")[0] == 422
+    request = sent(worker, data)
+    for change, status in (
+        ({"base": "0" * 64}, 404),
+        ({"id": "../../etc"}, 422),
+        ({"snapshots": {**request["snapshots"], "meta": "1" * 64}}, 404),
+        ({"config": {**request["config"], "epochs": 0}}, 422),
+        ({"more": 1}, 422),
+    ):
+        assert worker.ask("POST", "trainings", json.dumps({**request, **change}).encode())[0] == status, change
+
+
+def test_a_worker_that_only_scores_says_so(tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "store")
+    worker.server.trainings = None
+    try:
+        assert worker.ask("GET", "trainings/abcd")[1]["error"]["message"].endswith("--trainings FOLDER")
+        assert worker.ask("GET", "info")[1]["trains"] is False
+    finally:
+        worker.stop()
+
+
+def test_trainings_are_those_of_the_generated_schema() -> None:
+    schema = json.loads((REPOSITORY / "gpu-worker/funprm_worker/wire.schema.json").read_text())
+    request = schema["POST /v1/trainings"]["properties"]
+    assert set(request) == KEYS
+    assert set(request["config"]["properties"]) == CONFIG
