@@ -8,7 +8,8 @@ import type { OutcomeEvent } from "../../src/domain/outcome.ts";
 import { type ReviewedFile, scopeOfReview } from "../../src/domain/review-scope.ts";
 import { sketchOf } from "../../src/domain/sketch.ts";
 import { gatherReviewEvidence } from "../../src/flows/gather-review-evidence.ts";
-import { refitCalibrations, reviewLabels } from "../../src/flows/refit-calibrations.ts";
+import { calibrateOnBenchmark, refitCalibrations, reviewLabels } from "../../src/flows/refit-calibrations.ts";
+import { createFakeRewardModel } from "../fakes/fake-reward-model.ts";
 
 const ref = { installationId: 7, repositoryId: 5, owner: "o", repo: "r" };
 const DAY = 24 * 3600 * 1000;
@@ -199,4 +200,44 @@ describe("calibration from stored outcomes", () => {
     }
     expect(await reviewLabels({ ...stores, clock })).toHaveLength(201 + 200);
   }, 60_000);
+
+  test("a benchmark's verdicts are the prior of repositories that have said too little, and the model's own", async () => {
+    const model = createFakeRewardModel((_, prefix) => {
+      const text = prefix.at(-1)!;
+      return text === "" ? 0.5 : text.includes("BUG") ? 0.2 : 0.6;
+    });
+    const rows = async function* (count: number) {
+      for (let k = 0; k < count; k++)
+        yield {
+          ...{ id: `r${k}`, problem: "p", group: "p", date: null, language: "python", pool: null, prompt: "Problem" },
+          completions: [`def f():\n    return ${k}`, `def g():\n    return BUG ${k}`],
+          ...{
+            labels: [null, 0],
+            own: [k % 10 === 0 ? 0 : 1, k % 10 === 0 ? 1 : 0] as (0 | 1)[],
+            counts: [null, null],
+          },
+          ...{ source: [null, null], weight: 1, renderVersion: "v1" },
+        };
+    };
+    const scored = { reviews: stores.reviews, model };
+    expect(await calibrateOnBenchmark(scored, rows(40), 2_000)).toBeNull();
+    const benchmark = await calibrateOnBenchmark(scored, rows(100), 150);
+    expect(benchmark).toMatchObject({
+      state: "benchmark",
+      modelVersion: "fake@0",
+      labels: { repository: 0, others: 150 },
+    });
+    expect(benchmark!.points.map((one) => [one.score.toFixed(2), one.total > 50]).sort()).toEqual([
+      ["0.40", true],
+      ["1.20", true],
+    ]);
+    await past(1, true, { modelVersion: "fake@0" });
+    await past(2, true, { modelVersion: "other@1" });
+    expect(
+      (await refitCalibrations({ ...stores, clock })).map((one) => [one.modelVersion, one.calibration?.state]),
+    ).toEqual([
+      ["fake@0", "benchmark"],
+      ["other@1", undefined],
+    ]);
+  });
 });
