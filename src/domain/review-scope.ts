@@ -125,8 +125,10 @@ export function scopeOfReview(
     }
     const before = versions(file.before, file.previousPath ?? file.path, language, outlineOf);
     const after = versions(file.after, file.path, language, outlineOf);
+    // Python's functions are found by their indentation then; elsewhere one that is broken may not be found at all.
+    if (!after.parsed && language !== "python") whole("syntax error: functions may be missing");
     reasons.set(file.path, reasonOfFile(file, options));
-    for (const pair of pairs(before, after)) {
+    for (const pair of pairs(before.all, after.all)) {
       const changed = changedFunction(pair, language);
       if (changed.change === "added") loose.added.push(changed);
       else if (changed.change === "deleted") loose.deleted.push(changed);
@@ -165,11 +167,11 @@ function versions(
   path: string,
   language: Language,
   outlineOf: (source: string, language: Language) => Outline,
-): Version[] {
-  if (bytes === null) return [];
+): { all: Version[]; parsed: boolean } {
+  if (bytes === null) return { all: [], parsed: true };
   const { text } = decodeSource(bytes);
   const outline = outlineOf(text, language);
-  return outline.definitions.map((definition: Definition) => {
+  const all = outline.definitions.map((definition: Definition) => {
     const { start, end } = definition.span;
     const source = text.slice(start, end).replaceAll("\r\n", "\n");
     const own = (spans: readonly Span[]) => inside(spans, start, end);
@@ -187,6 +189,7 @@ function versions(
       parsed: outline.parsed || outlineOf(dedented(text.slice(start, end)), language).parsed,
     };
   });
+  return { all, parsed: outline.parsed };
 }
 
 /** Spans of `[start, end)`, counted from `start`. `spans` are in order: a file of many functions is read in linear time. */

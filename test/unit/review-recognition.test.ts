@@ -59,6 +59,14 @@ describe("recognition", () => {
     expect(notScored).toEqual([{ path: "a.ts", name: "K.m", reason: "language not validated" }]);
   });
 
+  it("says that functions may be missing where a file does not parse, and still lists those around", () => {
+    const { notScored } = scopeOf(file("b.js", `function broken( {\n\nfunction sound() {\n  return 1;\n}\n`));
+    expect(notScored).toEqual([
+      { path: "b.js", name: "<file>", reason: "syntax error: functions may be missing" },
+      { path: "b.js", name: "sound", reason: "language not validated" },
+    ]);
+  });
+
   it("a renamed TypeScript function with the same body is moved, comments and blank lines aside", () => {
     const before = "function fold(x: number): number {\n  return x ? fold(x - 1) : 0;\n}\n";
     const after = "// says more\nfunction reduce(x: number): number {\n\n  return x ? reduce(x - 1) : 0; // so\n}\n";
