@@ -26,6 +26,7 @@ import {
   fitPlatt,
   type LabelledScore,
 } from "../src/domain/calibration.ts";
+import type { PromptMessage } from "../src/domain/chain-of-function.ts";
 import { consensus } from "../src/domain/consensus.ts";
 import { type CandidateSetProblem, type SetCandidate, samplesByPool, splitOf } from "../src/domain/dataset.ts";
 import { dualAgreement } from "../src/domain/dual-agreement.ts";
@@ -33,7 +34,7 @@ import { hybridChances, type Witnessed, witnesses } from "../src/domain/hybrid.t
 import { sha256 } from "../src/domain/ids.ts";
 import { type Belief, ERROR_RATES, learnErrors, UNKNOWN } from "../src/domain/reliability.ts";
 import { renderSteps } from "../src/domain/render.ts";
-import { parseWrittenTests, reproductionPrompt } from "../src/domain/reproduction-prompt.ts";
+import { parseWrittenTests, reproductionPrompt, reproductionSha256 } from "../src/domain/reproduction-prompt.ts";
 import { decodeSource, segment } from "../src/domain/segment.ts";
 import { problemOfRow } from "../src/domain/test-forms.ts";
 import { bootstrap, seeded } from "../src/evaluation/statistics.ts";
@@ -67,11 +68,20 @@ type Group = {
   opinions: (number | null)[] | null;
 };
 
+type Answer = { text: string; finishReason: string };
+
 const env = readEnvironment();
 const llm = process.argv.includes("--llm");
 const BUDGET_USD = 20;
 const writer = llm ? openGenerator(env, { model: null, budget: createBudget(BUDGET_USD) }) : null;
 const opinion = llm ? openLlmJudge(env, { model: null, budget: createBudget(BUDGET_USD) }) : null;
+// What an answer cost is not paid again when the command breaks off and is run anew.
+const paid = llm
+  ? {
+      tests: openRowCache<Answer>(join(cache, `llm-tests-${sha256(env.LLM_MODELS).slice(0, 12)}.jsonl`)),
+      opinions: openRowCache<number | null>(join(cache, `llm-opinions-${sha256(env.LLM_MODELS).slice(0, 12)}.jsonl`)),
+    }
+  : null;
 const syntax = await createSyntax();
 const model = await openRewardModel(EMBEDDED_MODEL);
 const judge = await createSandboxJudge({ weakestTier: 2 });
@@ -159,17 +169,21 @@ async function groupsOf(
   );
   for (const [at, code] of unscored.entries()) scores.put(keyOf(code), scored[at]!.score);
   const written = writer && (await writtenVerdicts(problem, codes));
-  const judged =
-    opinion &&
-    (await scoreSteps(
+  if (opinion !== null && paid !== null) {
+    const unasked = codes.filter((code) => paid.opinions.get(keyOf(code)) === undefined);
+    const judged = await scoreSteps(
       opinion,
       problem.prompt,
-      codes.map((id) => ({ id, steps: programs.get(id)! })),
-    ));
-  const opinions = judged && new Map(judged.map(({ id, score }) => [id, score]));
+      unasked.map((id) => ({ id, steps: programs.get(id)! })),
+    );
+    // What the budget left out is asked the next time.
+    if (judged.some(({ reasons }) => reasons.includes("budget")))
+      throw new Error(`$${BUDGET_USD} are spent on opinions`);
+    for (const { id, score } of judged) paid.opinions.put(keyOf(id), score);
+  }
   return drawn.map((all) => ({
     written: written && all.map(({ code }) => written.get(code)!),
-    opinions: opinions && all.map(({ code }) => opinions.get(code)!),
+    opinions: paid && all.map(({ code }) => paid.opinions.get(keyOf(code))!),
     set: problem.set,
     group: problem.group,
     split,
@@ -204,30 +218,38 @@ async function writtenVerdicts(
     "unittest",
     null,
   );
-  const request = { messages, n: 1, temperature: null, seed: 0, maxTokens: 4096, problem: problem.problem_id };
   const found = new Map(codes.map((code) => [code, [] as boolean[]]));
-  for await (const sample of writer!.sample({ ...request, purpose: "tests" })) {
-    if (!("text" in sample)) throw new Error(`${sample.error.code}: ${sample.error.message}`);
-    const parsed = parseWrittenTests(sample.text, {
-      finishReason: sample.facts.finishReason,
-      style: "unittest",
-      outline: (source) => syntax.outline(source, "python"),
-    });
-    if (!parsed.ok) continue;
-    for (const { source } of parsed.tests) {
-      const tests = { io: "tests", entry_point: entry, tests: source, style: "unittest", module: "task" } as const;
-      const batch = await judgeCandidates(
-        judge,
-        codes.map((code) => ({
-          problem: tests,
-          candidate: { code: runnable(problem, code), language: "python" as const },
-        })),
-        { slots: cpus().length },
-      );
-      for (const [at, code] of codes.entries()) found.get(code)!.push(batch.verdicts[at]!.verdict === "PASS");
-    }
+  const key = reproductionSha256(messages);
+  const answer = paid!.tests.get(key) ?? (await askForTests(messages, problem.problem_id));
+  if (paid!.tests.get(key) === undefined) paid!.tests.put(key, answer);
+  const parsed = parseWrittenTests(answer.text, {
+    finishReason: answer.finishReason,
+    style: "unittest",
+    outline: (source) => syntax.outline(source, "python"),
+  });
+  if (!parsed.ok) return found;
+  for (const { source } of parsed.tests) {
+    const tests = { io: "tests", entry_point: entry, tests: source, style: "unittest", module: "task" } as const;
+    const batch = await judgeCandidates(
+      judge,
+      codes.map((code) => ({
+        problem: tests,
+        candidate: { code: runnable(problem, code), language: "python" as const },
+      })),
+      { slots: cpus().length },
+    );
+    for (const [at, code] of codes.entries()) found.get(code)!.push(batch.verdicts[at]!.verdict === "PASS");
   }
   return found;
+}
+
+async function askForTests(messages: PromptMessage[], problem: string): Promise<Answer> {
+  const request = { messages, n: 1, temperature: null, seed: 0, maxTokens: 4096, problem, purpose: "tests" as const };
+  for await (const sample of writer!.sample(request)) {
+    if ("text" in sample) return { text: sample.text, finishReason: sample.facts.finishReason };
+    throw new Error(`${sample.error.code}: ${sample.error.message}`);
+  }
+  throw new Error("the generator gave no answer");
 }
 
 function casesOf(cases: readonly { verdict: string; id?: string }[]): boolean[] {
