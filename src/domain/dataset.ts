@@ -29,6 +29,8 @@ export type SetCandidate = {
   dups?: number | undefined;
   methods?: Record<string, boolean | null> | null | undefined;
   selfCertainty?: number | undefined;
+  /** Log-probabilities a token that it rests on; null where all were there. */
+  topK?: number | null | undefined;
   /** [passes, trials] of completions of each prefix; null where none were drawn. */
   monteCarlo?: ([number, number] | null)[] | undefined;
   /** What a language model as a judge says of each prefix, in [0,1]. */

@@ -72,6 +72,7 @@ export function setReport(input: SetInput, judged: readonly Judged[], settings: 
       own: stepAuc(input.steps, "own", seed),
     },
     selectors: selectorTable([...names, "oracle"], judged, settings.n, seed, { n: reportN, of: subsets }),
+    selfCertaintyTopK: fewest(judged.flatMap(({ pool }) => pool.members.flatMap(({ topK }) => topK ?? []))),
     granularity: granularityTable(judged, reportN, seed),
     byDifficulty: Object.fromEntries(
       distinct((pool) => pool.difficulty).map((one) => [one, part((pool) => pool.difficulty === one).selectors]),
@@ -247,6 +248,9 @@ function stepAuc(truths: readonly StepTruth[], which: "value" | "own", seed: num
     seed,
   );
 }
+
+const fewest = (values: readonly number[]) =>
+  values.length === 0 ? null : values.reduce((least, one) => Math.min(least, one));
 
 const hasSteps = (pool: Pool) => pool.members.some((one) => one.functions.length > 1);
 

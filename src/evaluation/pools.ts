@@ -29,6 +29,8 @@ export type Member = {
   /** The same of a second model, which the first is compared with. */
   second: Partial<Record<Granularity, PieceRewards>>;
   selfCertainty: number | null;
+  /** Self-certainty rests on the k most probable tokens only: it is approximate. */
+  topK: number | null;
   /** Rendered source of each function, by simple name. */
   functions: { name: string; text: string }[];
   /** Examples of the statement that it passed; null where the statement holds none, or none ran. */

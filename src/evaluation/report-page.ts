@@ -65,7 +65,11 @@ function selectorTable(set: SetReport, n: string): string {
     if (!one) return `<tr><th>${escaped(name)}</th><td colspan="5">n/a: the signal is not in these data</td></tr>`;
     const versus = one.vsRandom;
     const against = set.hybridAgainst[name];
-    return `<tr><th>${escaped(name)}</th><td>${one.pass.toFixed(3)}</td><td>${both(one)}</td><td>${one.gapClosed === null ? "n/a" : percent(one.gapClosed)}</td><td>${versus ? `${signed(versus.diff)} ${both(versus)} p ${versus.p.toFixed(3)}` : ""}</td><td>${against ? `${signed(against.diff)} ${both(against)}` : ""}</td></tr>`;
+    const approximate =
+      name === "self-certainty" && set.selfCertaintyTopK !== null
+        ? `<br><small>approximate: of the ${set.selfCertaintyTopK} most probable tokens</small>`
+        : "";
+    return `<tr><th>${escaped(name)}${approximate}</th><td>${one.pass.toFixed(3)}</td><td>${both(one)}</td><td>${one.gapClosed === null ? "n/a" : percent(one.gapClosed)}</td><td>${versus ? `${signed(versus.diff)} ${both(versus)} p ${versus.p.toFixed(3)}` : ""}</td><td>${against ? `${signed(against.diff)} ${both(against)}` : ""}</td></tr>`;
   });
   return scroll(
     `<table><thead><tr><th>selector</th><th>pass</th><th>95 %</th><th>gap closed</th><th>against random</th><th>hybrid against it</th></tr></thead><tbody>${rows.join("")}</tbody></table>`,

@@ -68,6 +68,8 @@ export type SetReport = {
   /** Inside classes whose methods have verdicts: reward against min-rule labels, attribution against own verdicts. */
   stepAuc: { value: Interval | null; own: Interval | null } | null;
   selectors: SelectorTable;
+  /** Fewest log-probabilities a token that self-certainty rests on; null where all were there, or none. */
+  selfCertaintyTopK: number | null;
   granularity: GranularityCell[];
   byDifficulty: Record<string, SelectorTable>;
   /** By the median of functions a program. */

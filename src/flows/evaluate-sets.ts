@@ -342,6 +342,7 @@ function poolFrom(
         rewards: byCut("rewards", candidate.id),
         second: byCut("second", candidate.id),
         selfCertainty: candidate.selfCertainty ?? null,
+        topK: candidate.topK ?? null,
         functions: program.steps.map((step) => ({ name: step.simpleName, text: step.rendered })),
         examples,
         outputs,

@@ -7,6 +7,7 @@ import { setReport } from "../../src/evaluation/evaluate.ts";
 import { GRANULARITIES, passesOf, piecesOf } from "../../src/evaluation/granularity.ts";
 import { judgePools } from "../../src/evaluation/judge-pools.ts";
 import { type Member, matrices, type Pool } from "../../src/evaluation/pools.ts";
+import { reportPage } from "../../src/evaluation/report-page.ts";
 import { SELECTORS } from "../../src/evaluation/selectors.ts";
 import { bootstrap, seeded } from "../../src/evaluation/statistics.ts";
 
@@ -22,6 +23,7 @@ const member = (id: string, change: Partial<Member> = {}): Member => ({
   rewards: { function: { rewards: [random(), random()], tokens: [5, 9] } },
   second: {},
   selfCertainty: null,
+  topK: null,
   functions: [{ name: "f", text: `def f(x):\n    return ${Math.floor(random() * 4)}` }],
   examples: { passed: Math.floor(random() * 3), total: 2 },
   outputs: ["1", `${Math.floor(random() * 3)}`],
@@ -113,6 +115,30 @@ describe("selectors and private verdicts", () => {
     const { selectors } = setReport(input(constant), judgePools(constant, truth, settings), settings);
     for (const n of ["2", "4", "8"])
       expect(selectors["prm-mean"]![n]!.pass).toBeCloseTo(selectors["random"]![n]!.pass, 12);
+  });
+
+  test("self-certainty of the most probable tokens only is marked as approximate, in the report and on its page", () => {
+    const sure = pools.map((one) => ({
+      ...one,
+      members: one.members.map((each, at) => ({ ...each, selfCertainty: at, topK: at === 0 ? 5 : 20 })),
+    }));
+    const set = setReport(input(sure), judgePools(sure, truth, settings), settings);
+    expect([set.selfCertaintyTopK, set.selectors["self-certainty"]]).toEqual([5, expect.any(Object)]);
+    const report = {
+      split: "all",
+      within: "model",
+      seed: 0,
+      n: settings.n,
+      reportN: settings.reportN,
+      model: null,
+      second: null,
+      evidence: { examples: false, agreement: false },
+      sets: [set],
+      pooled: set,
+    } as const;
+    expect(reportPage({ ...report, sets: [...report.sets], n: [...report.n] }, "c")).toContain(
+      "approximate: of the 5 most",
+    );
   });
 
   test("the same seed gives the same report", () => {
