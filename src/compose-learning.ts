@@ -9,13 +9,15 @@ import { openRewardModel } from "./adapters/onnx/reward-model.ts";
 import { systemClock } from "./adapters/system/clock.ts";
 import { createLocalTuner } from "./adapters/trainer/local-tuner.ts";
 import { createSyntax } from "./adapters/tree-sitter/create-syntax.ts";
+import { createWorkerTuner } from "./adapters/worker/worker-tuner.ts";
 import { EMBEDDED_MODEL, GPU_WORKER } from "./compose.ts";
 import { invocationFolder, readEnvironment } from "./config/env.ts";
 import { FunprmError } from "./domain/errors.ts";
 import { type KnownFunction, knownFunctions } from "./evaluation/known-functions.ts";
 import type { GatePorts } from "./flows/promote-model.ts";
+import type { ReportPorts } from "./flows/report-learning.ts";
 import type { TrainPorts } from "./flows/train-model.ts";
-import type { Syntax } from "./ports.ts";
+import type { Syntax, Tuner } from "./ports.ts";
 
 export function gatePorts(): GatePorts {
   return {
@@ -36,15 +38,30 @@ export async function openRegistry(): Promise<Database> {
   });
 }
 
+/** `worker`: address of a gpu-worker that trains; null = WORKER_URL where that trains, else this machine. */
 export async function openLearning(
+  worker: string | null,
   say: (line: string) => void,
 ): Promise<{ ports: TrainPorts; folder: string; close(): Promise<void> }> {
   const database = await openRegistry();
   return {
-    ports: trainPorts(database, say),
+    ports: { ...trainPorts(database, say), tuner: await tunerOf(worker) },
     folder: resolve(invocationFolder(), readEnvironment().LEARNING_DIR),
     close: database.close,
   };
+}
+
+async function tunerOf(given: string | null): Promise<Tuner> {
+  const { WORKER_URL, WORKER_TOKEN } = readEnvironment();
+  const url = given ?? WORKER_URL;
+  const local = createLocalTuner(GPU_WORKER);
+  if (url === undefined) return local;
+  if (WORKER_TOKEN === undefined)
+    throw new FunprmError("BAD_CONFIG", "WORKER_TOKEN is not set: it is the text of the worker's --token-file");
+  const remote = createWorkerTuner({ url, token: WORKER_TOKEN, clock: systemClock });
+  // A worker that only scores, or that is down, does not keep this machine from training; one that was asked for does.
+  if (given !== null) return remote;
+  return (await remote.missing().catch(() => "down")) === null ? remote : local;
 }
 
 function trainPorts({ models, learning }: Database, say: (line: string) => void): TrainPorts {
@@ -89,4 +106,9 @@ export async function standardLibrary(syntax: Syntax): Promise<KnownFunction[]> 
         syntax.outline(source, language),
       ),
     );
+}
+
+export async function openReport(): Promise<ReportPorts & { close(): Promise<void> }> {
+  const { learning, reviews, runs, models, close } = await openRegistry();
+  return { learning, reviews, runs, models, clock: systemClock, close };
 }

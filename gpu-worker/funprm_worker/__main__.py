@@ -93,7 +93,7 @@ def main() -> None:
     tuning.add_argument("--version", required=True)
     tuning.add_argument("--seed", type=int, default=0)
     tuning.add_argument("--threads", type=int, default=2)
-    tuning.add_argument("--epochs", type=int, default=6)
+    tuning.add_argument("--epochs", type=int, default=4)
     tiny = commands.add_parser("make-tiny", help="write the test bundle and the shared vectors")
     tiny.add_argument("--repository", type=Path, required=True)
     merged = commands.add_parser("export-merged", help="write a checkpoint in the token-classification form of vLLM")
@@ -105,10 +105,11 @@ def main() -> None:
     server.add_argument("--host", default="127.0.0.1")
     server.add_argument("--port", type=int, default=8700)
     server.add_argument("--token-file", type=Path, required=True)
+    server.add_argument("--trainings", type=Path, help="train too: folder of snapshots, runs and bundles")
     server.add_argument("--threads", type=int, default=1)
     ablation = commands.add_parser("ablate", help="compare forms of the label correction where the truth is known")
     ablation.add_argument(
-        "name", help="synthetic: forms, sizes, anchor, fd-alpha, cost; programs: noise, network, table-size, granularity, attribution"
+        "name", help="synthetic: forms, sizes, anchor, fd-alpha, cost; programs: noise, network, predict, table-size, granularity, attribution"
     )  # fmt: skip
     ablation.add_argument("--data", type=Path, help="with programs: folder of mutation rows")
     ablation.add_argument("--model", type=Path, help="with programs: folder of a `train` run")
@@ -156,7 +157,10 @@ def main() -> None:
         if arguments.command == "serve":
             from funprm_worker.serve import serve
 
-            serve(arguments.model, arguments.host, arguments.port, arguments.token_file, arguments.threads)
+            serve(
+                arguments.model, arguments.host, arguments.port, arguments.token_file, arguments.threads,
+                arguments.trainings,
+            )  # fmt: skip
             return
         if arguments.command == "export-merged":
             from funprm_worker.export import export_token_classification

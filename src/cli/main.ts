@@ -29,7 +29,7 @@ import {
   serve,
   signingKeyOf,
 } from "../compose.ts";
-import { gatePorts, openLearning, openRegistry } from "../compose-learning.ts";
+import { gatePorts, openLearning, openRegistry, openReport } from "../compose-learning.ts";
 import { invocationFolder, readEnvironment } from "../config/env.ts";
 import { parseRepoConfig } from "../config/repo-config.ts";
 import { STORIES } from "../demo-stories.ts";
@@ -50,6 +50,7 @@ import { addLinkCommand } from "./commands/link.ts";
 import { addModelsCommand } from "./commands/models.ts";
 import { addPipelineCommands, type PipelineDependencies } from "./commands/pipeline.ts";
 import { addReplayCommand } from "./commands/replay.ts";
+import { addReportCommand } from "./commands/report.ts";
 import { addReviewCommand } from "./commands/review.ts";
 import { addRunsCommand } from "./commands/runs.ts";
 import { addScoreCommand } from "./commands/score.ts";
@@ -132,8 +133,9 @@ export async function main(args: string[]): Promise<number> {
     trainer: pipeline.trainer,
     files: createFiles,
     clock: systemClock,
-    learning: () => openLearning(context.stderr),
+    learning: (worker) => openLearning(worker, context.stderr),
   });
+  addReportCommand(program, context, { stores: openReport, files: createFiles });
   addModelsCommand(program, context, { registry: openRegistry, gate: gatePorts, files: createFiles });
   addComplianceCommand(program, context, pipeline);
   addRunsCommand(program, context, { files: createFiles });
