@@ -87,6 +87,39 @@ test("each completion begins with its prefix byte for byte, ends with its block,
   expect(asked).toHaveLength(4);
 });
 
+test("without an LLM the other candidates complete a prefix; the only way to complete one says nothing", async () => {
+  const input = join(folder, "pool.jsonl");
+  const wrong = problem("training").candidates[0]!.code.replace("up(up(n))", "up(n)");
+  const other = { id: "training#1", model: "m", code: wrong, passed: null };
+  const training = problem("training");
+  writeFileSync(input, `${JSON.stringify({ ...training, candidates: [...training.candidates, other] })}\n`);
+  const options = {
+    trials: { kind: "fixed", trials: 8 },
+    seed: 0,
+    limit: null,
+    slots: 2,
+    llm: null,
+    onProgress: () => {},
+  };
+  const summary = await labelCandidates(
+    { input, out: join(folder, "c") },
+    judge,
+    await createSyntax(),
+    createFiles(),
+    options as Parameters<typeof labelCandidates>[4],
+  );
+  expect(summary).toMatchObject({ passed: 1, prefixes: 2, completions: 16, costUsd: null });
+  const [row] = readFileSync(join(folder, "c/labelled.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  for (const { monteCarlo } of row.candidates) {
+    expect(monteCarlo).toEqual([[expect.any(Number), 8], null]);
+    // Half of the ways to complete it are right.
+    expect(Math.abs(monteCarlo[0][0] - 4)).toBeLessThan(4);
+  }
+});
+
 test("answers that cannot go on from a prefix are refused before anything is judged", async () => {
   const { provePrefill: _, ...replay } = llm([]);
   await expect(label(replay, "b")).rejects.toMatchObject({

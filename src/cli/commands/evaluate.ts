@@ -84,7 +84,13 @@ function commandOf(options: Options, split: string): string {
   const sets = options.set.map((path) => `DATA/${basename(path)}`).join(" ");
   const rest = [
     `--n ${options.n} --within ${options.within} --split ${split} --seed ${options.seed}`,
-    ...(options.against === undefined ? [] : [`--against ${basename(options.against)}`]),
+    ...(["model", "checkpoint", "against"] as const).flatMap((name) => {
+      const folder = options[name];
+      return folder === undefined ? [] : [`--${name} ${basename(folder)}`];
+    }),
+    ...(options.worker === undefined ? [] : ["--worker URL"]),
+    ...(options.selectors === undefined ? [] : [`--selectors ${options.selectors}`]),
+    ...(options.granularity === GRANULARITIES.join() ? [] : [`--granularity ${options.granularity}`]),
     ...(options.limit === undefined ? [] : [`--limit ${options.limit}`]),
     ...(options.execute ? [] : ["--no-execute"]),
   ].join(" ");
