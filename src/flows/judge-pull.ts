@@ -23,14 +23,18 @@ export type JudgePullPorts = { judge: Judge | null; syntax: Syntax };
 
 export type MergedTests = { command: string[] | null; environment: string | null; timeoutSeconds: number };
 
-/** Functions as the merged head has them, tests left out, with their texts. */
+/**
+ * Functions as the merged head has them, tests left out, with their texts as a review renders them.
+ * @param said title and body of the pull request, then of the issues that it closes.
+ */
 export function functionsOfPull(
   syntax: Syntax,
-  pull: { title: string; body: string },
+  said: readonly string[],
   files: readonly ReviewedFile[],
 ): { functions: FunctionAt[]; texts: LabelledText[] } {
-  const changed = changedFunctions(syntax, files).filter((one) => !isTestOrRunnerFile(one.path));
-  const statement = sanitizeIssueText([pull.title, pull.body].join("\n\n")).text;
+  const all = changedFunctions(syntax, files);
+  const changed = all.filter((one) => !isTestOrRunnerFile(one.path));
+  const statement = sanitizeIssueText(said.join("\n\n")).text;
   return {
     functions: changed.map(functionAt),
     texts: changed.map((one) => ({
@@ -38,7 +42,7 @@ export function functionsOfPull(
       candidate: null,
       hash: one.bodyHash,
       language: one.language,
-      prompt: renderPrompt(statement, neighbours(one, changed)),
+      prompt: renderPrompt(statement, neighbours(one, all)),
       completions: [one.after!.rendered],
       renderVersion: RENDER_VERSION,
     })),

@@ -43,6 +43,7 @@ import {
   testPull,
 } from "./judge-pull.ts";
 import { landedCommits } from "./record-landed.ts";
+import { issuesOf } from "./review-pull.ts";
 
 export type RecordOutcomePorts = {
   host: GitHost;
@@ -216,7 +217,9 @@ async function recordMerged(
   };
   try {
     const trees = { base: await checkout(base), head: await checkout(pull.headSha) };
-    const { functions, texts } = functionsOfPull(syntax, pull, await reviewedFiles(files, trees.base, trees.head));
+    const issues = await issuesOf(host, ref, pull);
+    const said = [pull.title, pull.body, ...issues.flatMap(({ title, body }) => [title, body])];
+    const { functions, texts } = functionsOfPull(syntax, said, await reviewedFiles(files, trees.base, trees.head));
     const paths = files.flatMap((file) => [file.path, ...(file.previousPath === null ? [] : [file.previousPath])]);
     await learning.append(key, [
       { id: `changes:${pull.headSha}`, at, actor: OWN, kind: "changes", head: pull.headSha, paths, functions },

@@ -229,7 +229,7 @@ async function knownFindings(ports: ReviewPullPorts, at: Reviewing, report: Revi
   return await reviews.findings(place);
 }
 
-async function issuesOf(host: GitHost, ref: RepoRef, pull: PullRequestFacts) {
+export async function issuesOf(host: GitHost, ref: RepoRef, pull: PullRequestFacts) {
   const issues: { number: number; title: string; body: string }[] = [];
   for (const number of linkedIssues(pull.body).slice(0, MOST_ISSUES)) {
     try {
