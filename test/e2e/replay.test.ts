@@ -1,5 +1,6 @@
 /** `funprm solve --manifest`, then `funprm replay` in another folder: the same rewards and tree, and one line for every trick. */
 import { spawnSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,7 +59,8 @@ beforeAll(() => {
     }),
   );
   writeFileSync(join(folder, "answers.jsonl"), rows.join("\n"));
-  expect(spawnSync("openssl", ["genpkey", "-algorithm", "ed25519", "-out", join(folder, "key.pem")]).status).toBe(0);
+  const { privateKey } = generateKeyPairSync("ed25519");
+  writeFileSync(join(folder, "key.pem"), privateKey.export({ format: "pem", type: "pkcs8" }));
   const solved = funprm(
     [
       "solve",
