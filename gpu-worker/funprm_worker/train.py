@@ -234,7 +234,7 @@ class Run:
                 lora = Lora(b.lora_r, b.lora_alpha, b.lora_dropout, tuple(b.lora_targets))
             self.model = open_backbone(Path(b.folder), self.encoder, head=b.head, adaptation=b.adaptation, lora=lora)
         require_fp32_trainables(self.model)
-        self._seen: dict[str, list[EncodedRow]] = {}
+        self._seen: dict[tuple[str, str], list[EncodedRow]] = {}
 
     def _same_config(self) -> None:
         path = self.folder / "config.json"
@@ -432,7 +432,7 @@ class Run:
 
     def _encoded(self, cluster: list[Row]) -> list[EncodedRow]:
         """Encoded when first drawn: a short run sees few of the rows."""
-        key = cluster[0].id
+        key = (cluster[0].group, cluster[0].pool)
         if key not in self._seen:
             self._seen[key] = encode_rows(
                 cluster, self.encoder, self.config.model.max_tokens, self.config.reward.broadcast
