@@ -4,6 +4,8 @@
  */
 import type { Language } from "./function-step.ts";
 import type { ModelInfo } from "./model.ts";
+import { functionId } from "./outcome.ts";
+import type { AdjudicatedFinding } from "./precision.ts";
 
 /** Names the scorer in stored rows: rewards of different models are never compared. */
 export function modelVersion(info: Pick<ModelInfo, "name" | "version">): string {
@@ -111,4 +113,25 @@ export function meantFindings(
   );
   if (word !== "" && named.length > 0) return { findings: named, reason: reason(rest.join(" ")) };
   return { findings: findings.length === 1 ? [...findings] : [], reason: reason(command.text) };
+}
+
+/**
+ * What people, else outcomes, said of findings: the input of `findingPrecision`. Silence is no verdict, nor is the wish for it.
+ * `wasRight` says whether a function of a past pull request turned out right; null while that is not known.
+ */
+export function judgedFindings(
+  findings: readonly Finding[],
+  wasRight: (pullRequest: number, id: string, bodyHash: string) => boolean | null = () => null,
+): AdjudicatedFinding[] {
+  return findings.flatMap((one) => {
+    const outcome = wasRight(one.pullRequest, functionId(one.path, one.name), one.bodyHash);
+    if (one.verdict === null && outcome === null) return [];
+    return [
+      {
+        id: JSON.stringify([one.pullRequest, one.path, one.name, one.bodyHash]),
+        at: Date.parse(one.judgedAt ?? one.createdAt),
+        correct: one.verdict === null ? !outcome : one.verdict === "right",
+      },
+    ];
+  });
 }

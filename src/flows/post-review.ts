@@ -3,7 +3,7 @@
  * and all of it remembered, so that nothing is said twice. Two content-creating calls at most: the check run and the review.
  */
 import { FunprmError } from "../domain/errors.ts";
-import type { Finding, ReviewedPull, ReviewedRow } from "../domain/finding.ts";
+import { type Finding, judgedFindings, type ReviewedPull, type ReviewedRow } from "../domain/finding.ts";
 import { signMarker } from "../domain/marker.ts";
 import { functionId } from "../domain/outcome.ts";
 import { type FindingPrecision, findingPrecision, PRECISION_WINDOW } from "../domain/precision.ts";
@@ -47,11 +47,8 @@ export async function postReview(
 ): Promise<{ commented: ReadonlySet<ReviewedFunction>; notes: string[] }> {
   const { reviews } = ports;
   const { round, config } = at;
-  const precision = precisionOf(
-    await reviews.findings({ repositoryId: at.ref.repositoryId }),
-    at.outcomes,
-    config.review.min_precision,
-  );
+  const findings = await reviews.findings({ repositoryId: at.ref.repositoryId });
+  const precision = findingPrecision(judgedFindings(findings, at.outcomes), config.review.min_precision);
   const notes = [...quietNotes(round), ...precisionNotes(precision, config.review.min_precision)];
   const wanted = inlineComments(precision.muted || !hasRound(at) ? [] : round.fresh, at.patches, (path) =>
     limitAt(ports, config, path),
@@ -242,24 +239,6 @@ function hasRound({ state, pull, config, full }: Posting): boolean {
 
 function limitAt(ports: PostPorts, config: RepoConfig, path: string): InlineLimit {
   return inlineLimit(config, (glob) => ports.matches(glob, path));
-}
-
-/** What people, else outcomes, said of findings in this repository. Silence is no verdict, nor is the wish for it. */
-function precisionOf(findings: readonly Finding[], outcomes: Posting["outcomes"], minPrecision: number) {
-  return findingPrecision(
-    findings.flatMap((one) => {
-      const wasRight = outcomes(one.pullRequest, functionId(one.path, one.name), one.bodyHash);
-      if (one.verdict === null && wasRight === null) return [];
-      return [
-        {
-          id: JSON.stringify([one.pullRequest, one.path, one.name, one.bodyHash]),
-          at: Date.parse(one.judgedAt ?? one.createdAt),
-          correct: one.verdict === null ? !wasRight : one.verdict === "right",
-        },
-      ];
-    }),
-    minPrecision,
-  );
 }
 
 function precisionNotes(precision: FindingPrecision, minPrecision: number): string[] {

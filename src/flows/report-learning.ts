@@ -1,4 +1,5 @@
 /** The stores → what the app learned in a period. */
+import { judgedFindings } from "../domain/finding.ts";
 import { decided, type GradedLabel, gradedLabels } from "../domain/graded-label.ts";
 import { outcomeOf } from "../domain/outcome.ts";
 import { findingPrecision } from "../domain/precision.ts";
@@ -115,18 +116,9 @@ async function precisions(
 ): Promise<LearnedReport["precision"]> {
   const found: LearnedReport["precision"] = [];
   for (const { repositoryId, owner, repo } of places) {
-    const judged = (await reviews.findings({ repositoryId })).filter(
-      (one) => one.state === "right" || one.state === "wrong",
-    );
+    const judged = judgedFindings(await reviews.findings({ repositoryId }));
     if (judged.length === 0) continue;
-    const precision = findingPrecision(
-      judged.map((one) => ({
-        id: JSON.stringify([one.pullRequest, one.path, one.name, one.bodyHash]),
-        at: Date.parse(one.updatedAt),
-        correct: one.state === "right",
-      })),
-      wanted,
-    );
+    const precision = findingPrecision(judged, wanted);
     found.push({ ...precision, repository: `${owner}/${repo}`, wanted });
   }
   return found;
