@@ -111,10 +111,17 @@ async function beamSearch(drawn: readonly Chain[], width: number, most: number, 
 
 type Row = { group: string; random: number; best: number; beam: number; reachable: number; steps: [number, number] };
 
+/** Ctrl-C ends the set: what was drawn so far is shown. */
+let stopped = false;
+process.on("SIGINT", () => {
+  stopped = true;
+});
+
 for (const path of args) {
   const rows: Row[] = [];
   for await (const problem of files.candidateSet(path)) {
     const side = splitOf(problem.group);
+    if (stopped) break;
     if (side === "training" || (split !== "both" && side !== split)) continue;
     const byNames = Map.groupBy(
       problem.candidates.flatMap((one) => chainOf(one) ?? []),
@@ -124,7 +131,7 @@ for (const path of args) {
     let used = 0;
     for (const [names, all] of byNames) {
       const chains = all.map((one) => one.steps);
-      if (chains.length < N || new Set(chains.map(isRight)).size < 2 || ++used > MOST_CHAINS) continue;
+      if (stopped || chains.length < N || new Set(chains.map(isRight)).size < 2 || ++used > MOST_CHAINS) continue;
       for (let draw = 0; draw < DRAWS; draw++) {
         const random = seeded(Number.parseInt(sha256(`${draw}|${problem.problem_id}|${names}`).slice(0, 8), 16));
         const drawn = chains

@@ -17,6 +17,9 @@ export function evidenceLevel({ tests, examples }: Pick<CandidateSignals, "tests
  */
 export const CONFIDENCE: Record<EvidenceLevel, number> = { met: 0.91, none: 0.57, unmet: 0.0 };
 
+/** Where the chances come from, for who reads an abstention. */
+export const CONFIDENCE_ORIGIN = "on benchmark problems (N = 8) no such choice was right";
+
 /** From the risk–coverage curve of the meta groups: the last picks that are right more often than wrong are opened. */
 export const ABSTAIN_BELOW = 0.5;
 

@@ -3,7 +3,7 @@
  * Raw rewards order candidates; while uncalibrated they never refuse one: abstention rests on evidence only. Below the chance
  * of confidence.ts, which was measured on other problems, none is chosen.
  */
-import { ABSTAIN_BELOW, confidenceOf } from "./confidence.ts";
+import { ABSTAIN_BELOW, CONFIDENCE_ORIGIN, confidenceOf } from "./confidence.ts";
 import { consensus } from "./consensus.ts";
 import type { TestEvidence, WrittenEvidence } from "./evidence.ts";
 import { hybridChances } from "./hybrid.ts";
@@ -185,7 +185,7 @@ export function select(contenders: readonly Contender[], options: SelectOptions)
     const { passed, total } = leader.examples!;
     return abstain(
       ranking,
-      `the best candidate gives ${passed} of the ${total} results that the issue's examples ask for`,
+      `the best candidate gives ${passed} of the ${total} results that the issue's examples ask for; ${CONFIDENCE_ORIGIN}`,
       [
         "check that the examples say what you want, and that none of them says what happens today",
         "name the function or file that is wrong, or paste the traceback",
