@@ -3,7 +3,12 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { startDemo } from "../../src/compose.ts";
+import { openRewardModel } from "../../src/adapters/onnx/reward-model.ts";
+import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
+import { createWorkspace } from "../../src/adapters/workspace/workspace.ts";
+import { matchesGlob, startDemo } from "../../src/compose.ts";
+import { openRunFile, type RunFile } from "../../src/domain/run-manifest.ts";
+import { replayRun } from "../../src/flows/replay-run.ts";
 
 /** The promise of at least two reward comments is the bundled model's; everything else holds whatever the model says. */
 const BUNDLED = new URL("../../models/funprm-mini", import.meta.url).pathname;
@@ -168,6 +173,31 @@ describe("label to pull request", () => {
     const record = await (await fetch(`${one.app.url}/runs/${run.id}`)).text();
     expect(record).toContain("Tests written by the model from the issue");
     expect(record).toMatch(/set aside: passes on base/);
+
+    // The run's own record, handed out by its page, gives the same rewards and the very tree that was pushed.
+    const file = (await (await fetch(`${one.app.url}/runs/${run.id}/run.json`)).json()) as RunFile;
+    expect(pull.body).toContain(`manifest sha256 ${file.seal.sha256} (not signed)`);
+    openRunFile(file, "run.json", null);
+    const checkout = (sha: string) =>
+      createWorkspace().checkout({
+        kind: "remote",
+        cloneUrl: `${one.github.url}/team/tidytime.git`,
+        sha,
+        token: null,
+      });
+    const pushed = await checkout(run.pullRequest!.headSha);
+    expect(await pushed.tree([])).toBe(file.manifest.tree);
+    const base = await checkout(file.manifest.base.sha);
+    const model = await openRewardModel(TINY);
+    const replayed = await replayRun(
+      file,
+      base,
+      { syntax: await createSyntax(), model },
+      matchesGlob,
+      new AbortController().signal,
+    );
+    expect([replayed.differences, replayed.tree]).toEqual([[], file.manifest.tree]);
+    await Promise.all([pushed.dispose(), base.dispose(), model.dispose()]);
   });
 
   it("survives writes that took effect but whose reply was lost: every effect once", async () => {
