@@ -10,14 +10,16 @@ import { systemClock } from "./adapters/system/clock.ts";
 import { createLocalTuner } from "./adapters/trainer/local-tuner.ts";
 import { createSyntax } from "./adapters/tree-sitter/create-syntax.ts";
 import { createWorkerTuner } from "./adapters/worker/worker-tuner.ts";
-import { EMBEDDED_MODEL, GPU_WORKER } from "./compose.ts";
 import { invocationFolder, readEnvironment } from "./config/env.ts";
+import { EMBEDDED_MODEL, GPU_WORKER } from "./config/places.ts";
 import { FunprmError } from "./domain/errors.ts";
 import { type KnownFunction, knownFunctions } from "./evaluation/known-functions.ts";
 import type { GatePorts } from "./flows/promote-model.ts";
+import { refitCalibrations } from "./flows/refit-calibrations.ts";
 import type { ReportPorts } from "./flows/report-learning.ts";
+import { retrainWhenDue } from "./flows/retrain-when-due.ts";
 import type { TrainPorts } from "./flows/train-model.ts";
-import type { Syntax, Tuner } from "./ports.ts";
+import type { Log, Syntax, Tuner } from "./ports.ts";
 
 export function gatePorts(): GatePorts {
   return {
@@ -64,16 +66,27 @@ async function tunerOf(given: string | null): Promise<Tuner> {
   return (await remote.missing().catch(() => "down")) === null ? remote : local;
 }
 
-function trainPorts({ models, learning }: Database, say: (line: string) => void): TrainPorts {
+type Stores = Pick<Database, "models" | "learning" | "reviews">;
+
+function trainPorts({ models, learning, reviews }: Stores, say: (line: string) => void): TrainPorts {
   const silent = () => {};
   return {
     ...gatePorts(),
     registry: models,
     learning,
+    refit: async () => (await refitCalibrations({ reviews, learning, clock: systemClock })).length,
     tuner: createLocalTuner(GPU_WORKER),
     files: createFiles(),
     embedded: EMBEDDED_MODEL,
     log: { debug: silent, info: silent, warn: (message) => say(`funprm: ${message}\n`), error: silent },
+  };
+}
+
+/** What the app does once a day; a training that was stopped with it goes on the day after, from its checkpoint. */
+export function retrainer(stores: Stores, log: Log): (signal: AbortSignal) => Promise<void> {
+  return async (signal) => {
+    const ports = { ...trainPorts(stores, () => {}), tuner: await tunerOf(null), log };
+    await retrainWhenDue(ports, resolve(invocationFolder(), readEnvironment().LEARNING_DIR), signal);
   };
 }
 

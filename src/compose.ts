@@ -2,7 +2,6 @@
 import { createHash, createHmac, createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import picomatch from "picomatch";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
@@ -23,13 +22,15 @@ import { startLocalWorker } from "./adapters/worker/local-worker.ts";
 import { openWorkerModel } from "./adapters/worker/worker-model.ts";
 import { createWorkspace } from "./adapters/workspace/workspace.ts";
 import { startApp } from "./app/start-app.ts";
+import { retrainer } from "./compose-learning.ts";
 import { appIdentity, type Environment, invocationFolder, readEnvironment } from "./config/env.ts";
+import { EMBEDDED_MODEL, GPU_WORKER, ROOT } from "./config/places.ts";
 import { parseRepoConfig } from "./config/repo-config.ts";
 import { type Budget, createBudget } from "./domain/budget.ts";
 import { FunprmError } from "./domain/errors.ts";
 import { signLink } from "./domain/link.ts";
 import type { BundledModel } from "./domain/repo-config.ts";
-import { sealManifest, signingKey } from "./domain/run-manifest.ts";
+import { keyIdOf, sealManifest, signingKey } from "./domain/run-manifest.ts";
 import { startFakeGitHub } from "./fake-github/start.ts";
 import { createActiveModel } from "./flows/active-model.ts";
 import { SNAPSHOTS, snapshotStore } from "./flows/build-snapshot.ts";
@@ -39,15 +40,12 @@ import type { SolveIssuePorts } from "./flows/solve-issue.ts";
 import funprm from "./index.ts";
 import type { Generator, Judge, LearningStore, Log, RewardModel, RunStore } from "./ports.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+export { EMBEDDED_MODEL, GPU_WORKER };
+
 /** Folder of a bundle in `models/`. */
 export function bundledModel(name: BundledModel): string {
   return `${ROOT}models/${name}`;
 }
-/** The bundle that ships with funprm. */
-export const EMBEDDED_MODEL = bundledModel("funprm-mini");
-/** The trainer and its presets. */
-export const GPU_WORKER = `${ROOT}gpu-worker`;
 export const DEMO = {
   repository: `${ROOT}demo/repository`,
   issue: `${ROOT}demo/issue.md`,
@@ -308,6 +306,9 @@ async function start(
     log,
     solve,
     chooseScorer,
+    models,
+    // A demo's labels are nobody's.
+    retrain: options.open ? null : retrainer({ models, learning, reviews }, log),
     register: funprm,
     identity,
     listen: { host: env.HOST, port: env.PORT, webhookPath: env.WEBHOOK_PATH },
@@ -420,6 +421,15 @@ export function doctorChecks(): { name: string; run(): Promise<string> }[] {
         judge.dispose();
         if (tier === 3) throw new FunprmError("SANDBOX_UNAVAILABLE", message ?? "no sandbox on this machine");
         return `tier ${tier}, ${probes.filter((probe) => probe.ok).length} of ${probes.length} probes`;
+      },
+    },
+    {
+      name: "signing key",
+      run: async () => {
+        const key = signingKeyOf(env());
+        return key === null
+          ? "none: manifests of runs are not signed (SIGNING_KEY_PATH is not set)"
+          : `ed25519 ${keyIdOf(key)}`;
       },
     },
     {

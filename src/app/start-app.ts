@@ -12,8 +12,9 @@ import { recordOutcome, repositoriesToSweep, shadowJob } from "../flows/record-o
 import { refitCalibrations } from "../flows/refit-calibrations.ts";
 import { noteDeadReview, reviewPull } from "../flows/review-pull.ts";
 import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
-import type { Clock, JobStore, LearningStore, Log, ReviewStore, RunStore } from "../ports.ts";
+import type { Clock, JobStore, LearningStore, Log, ModelRegistry, ReviewStore, RunStore } from "../ports.ts";
 import { type RunningServer, startServer } from "./server.ts";
+import { serveLearnedPage } from "./web/serve-learned-page.ts";
 import { serveRunPage } from "./web/serve-run-page.ts";
 import { runWorker } from "./worker.ts";
 
@@ -29,6 +30,9 @@ export type AppParts = {
   /** `model` is the embedded one; who scores a run is chosen when it starts. */
   solve: SolveIssuePorts;
   chooseScorer(): Promise<Scorer>;
+  models: ModelRegistry;
+  /** Trains a challenger when enough labels are new; null where nothing is to be learnt. */
+  retrain: ((signal: AbortSignal) => Promise<void>) | null;
   register: (jobs: JobStore, wake: () => void) => (app: Probot) => void;
   identity: { appId: number; privateKey: string; webhookSecret: string };
   listen: { host: string; port: number; webhookPath: string };
@@ -72,6 +76,8 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
       ),
   };
   let server: RunningServer | null = null;
+  const stopping = new AbortController();
+  let training: Promise<void> | null = null;
   const housekeeping = startHousekeeping(
     { host: solve.host, stores: [runs, reviews, learning], clock, log },
     parts.retentionDays,
@@ -87,10 +93,23 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
         what: "calibrations could not be fitted again",
         run: async () => void (await refitCalibrations({ reviews, learning, clock })),
       },
+      {
+        what: "no challenger could be trained",
+        // Minutes: the sweeps go on meanwhile.
+        run: async () => {
+          training ??= Promise.resolve(parts.retrain?.(stopping.signal))
+            .catch((error) => log.warn("no challenger could be trained", { message: String(error?.message ?? error) }))
+            .finally(() => {
+              training = null;
+            });
+        },
+      },
     ],
   );
   const close = async () => {
+    stopping.abort();
     await housekeeping.stop();
+    await training;
     await server?.close();
     await parts.closed();
   };
@@ -126,7 +145,13 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
           sandbox: solve.judge?.sandbox ?? null,
         };
       },
-      page: (request, response) => serveRunPage({ runs, ...parts.pages, now: () => clock.now() }, request, response),
+      page: async (request, response) =>
+        (await serveRunPage({ runs, ...parts.pages, now: () => clock.now() }, request, response)) ||
+        (await serveLearnedPage(
+          { learning, reviews, runs, models: parts.models, clock, ...parts.pages },
+          request,
+          response,
+        )),
     });
   } catch (error) {
     await worker.drain();

@@ -13,6 +13,8 @@ import { writeRehearsal } from "./rehearse.ts";
 export type TrainPorts = GatePorts & {
   registry: ModelRegistry;
   learning: LearningStore;
+  /** Fits the calibrations again on the labels there are; how many it looked at. */
+  refit(): Promise<number>;
   tuner: Tuner;
   files: Files;
   log: Log;
@@ -36,6 +38,8 @@ export type TrainOptions = {
 export type TrainResult = { version: ModelVersion; decision: GateDecision; active: boolean; run: string };
 
 export async function trainModel(ports: TrainPorts, options: TrainOptions, signal?: AbortSignal): Promise<TrainResult> {
+  // Calibration needs no trainer: it follows the labels in any case.
+  await ports.refit();
   const lacks = await ports.tuner.missing();
   if (lacks !== null) throw new FunprmError("TRAINING_FAILED", `labels are kept, and no model was trained: ${lacks}`);
   const champion = await activeVersion(ports);

@@ -46,11 +46,13 @@ let learnt: Map<string, Learnt>;
 let database: Database;
 let folder: string;
 let lacks: string | null;
+let refits: number;
 
 beforeEach(async () => {
   tuned = [];
   learnt = new Map();
   lacks = null;
+  refits = 0;
   folder = mkdtempSync(join(tmpdir(), "funprm-loop-"));
   folders.push(folder);
   let draws = 0;
@@ -104,6 +106,10 @@ function ports(): TrainPorts {
     log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
     clock: { now: () => new Date(Date.UTC(2026, 5, 1)), sleep: async () => {} },
     cpuSeconds: () => 0,
+    refit: async () => {
+      refits += 1;
+      return 0;
+    },
     open: async ({ folder: bundle }) => modelOf(bundle),
     tuner: {
       missing: async () => lacks,
@@ -175,6 +181,7 @@ describe("the learning loop", () => {
     await expect(train(before.folder)).rejects.toThrow("labels are kept, and no model was trained: gpu-worker is not");
     expect((await snapshot(organisation.end)).sha256).toBe(before.sha256);
     expect(tuned).toEqual([]);
+    expect(refits).toBe(1);
   });
 
   it("asks for the same run again when the same snapshot is trained on again, and knows one challenger", async () => {

@@ -39,16 +39,7 @@ export async function serveRunPage(
     options.runs.effects(run.id),
   ]);
   const html = renderRunPage({ run, candidates: candidates.map((one) => one.candidate), events, effects });
-  response.writeHead(200, {
-    "content-type": "text/html; charset=utf-8",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    // Styles of the page are inline, also on its cells; nothing else may load or run.
-    "content-security-policy":
-      "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  });
-  response.end(html);
+  sendPage(response, html);
   return true;
 }
 
@@ -69,8 +60,22 @@ async function serveRunFile(runs: RunStore, run: Run, response: ServerResponse):
   return true;
 }
 
+/** A self-contained page: no script, nothing loaded, not kept. */
+export function sendPage(response: ServerResponse, html: string): void {
+  response.writeHead(200, {
+    "content-type": "text/html; charset=utf-8",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    // Styles of the page are inline, also on its cells; nothing else may load or run.
+    "content-security-policy":
+      "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  });
+  response.end(html);
+}
+
 /** `Authorization: Bearer TOKEN`; compared by hash, so that its length says nothing. */
-function isOperator(token: string | null, header: string | undefined): boolean {
+export function isOperator(token: string | null, header: string | undefined): boolean {
   if (token === null || !header?.startsWith("Bearer ")) return false;
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(header.slice("Bearer ".length)), digest(token));
