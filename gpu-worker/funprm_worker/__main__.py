@@ -220,10 +220,11 @@ def main() -> None:
 
             train(config, report)
         else:
-            from funprm_worker.export import export
             from funprm_worker.licences import require_permissive
 
             require_permissive(Path(config.data), arguments.unlicensed)
+            from funprm_worker.export import export
+
             export(config, arguments.name, arguments.version, arguments.out, report)
     except WorkerError as problem:
         print(f"funprm-worker: {problem.message}", file=sys.stderr)
