@@ -11,13 +11,14 @@ import { startLocalWorker } from "../../src/adapters/worker/local-worker.ts";
 import { openWorkerModel } from "../../src/adapters/worker/worker-model.ts";
 import { createBudget } from "../../src/domain/budget.ts";
 import { encode } from "../../src/domain/encode.ts";
+import { BUNDLED_MODELS } from "../../src/domain/repo-config.ts";
 import { RENDER_VERSION } from "../../src/domain/render.ts";
 import type { RewardModel } from "../../src/ports.ts";
 import { startFakeLlm } from "../fakes/fake-llm.ts";
 import { createFakeRewardModel } from "../fakes/fake-reward-model.ts";
 
 const TINY = fileURLToPath(new URL("../fixtures/models/tiny", import.meta.url));
-const SHIPPED = fileURLToPath(new URL("../../models/funprm-mini", import.meta.url));
+const SHIPPED = fileURLToPath(new URL("../../models/", import.meta.url));
 const vectors = (path: string) => JSON.parse(readFileSync(new URL(`../vectors/${path}`, import.meta.url), "utf8"));
 
 const CHAIN = ["def main():\n    return helper(2)", "def helper(n):\n    return n * 2", "def last():\n    return None"];
@@ -55,7 +56,7 @@ async function openJudgeOnFake(): Promise<RewardModel> {
 
 for (const [name, open] of [
   ["onnx adapter", () => openRewardModel(TINY)],
-  ["onnx adapter with the bundle that ships", () => openRewardModel(SHIPPED)],
+  ...BUNDLED_MODELS.map((bundle) => [`onnx adapter with ${bundle}`, () => openRewardModel(SHIPPED + bundle)] as const),
   ["gpu-worker over HTTP", openWorkerOnTiny],
   ["fake", async () => createFakeRewardModel()],
   ["language model as a judge", openJudgeOnFake],
