@@ -185,6 +185,11 @@ function spki(key: KeyObject): string {
   return key.export({ format: "der", type: "spki" }).toString("base64");
 }
 
+/** Short name of the key in a PEM. */
+export function keyIdOf(pem: string): string {
+  return keyId(spki(createPublicKey(pem)));
+}
+
 /** Short name of a key: 16 hex digits of its hash. */
 export function keyId(publicKey: string): string {
   return createHash("sha256").update(Buffer.from(publicKey, "base64")).digest("hex").slice(0, 16);
