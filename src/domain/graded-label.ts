@@ -4,7 +4,15 @@
  * (`withoutActor`) and the set is as if they had never been (security.md, poisoned labels).
  */
 import { sha256 } from "./ids.ts";
-import { type EventOf, history, type Outcome, type OutcomeEvent, ofKind, outcomeOf } from "./outcome.ts";
+import {
+  type EventOf,
+  type FunctionAt,
+  history,
+  type Outcome,
+  type OutcomeEvent,
+  ofKind,
+  outcomeOf,
+} from "./outcome.ts";
 
 /** A+, A−: a test that runs the function; B+, B−: green checks with coverage, revert or fix; C: reported, never trained on. */
 export type Grade = "A+" | "A-" | "B+" | "B-" | "C";
@@ -46,24 +54,75 @@ export function gradedLabels(repository: number, delivered: readonly OutcomeEven
   const atHead = new Map(changes.functions.map((one) => [one.id, one.hash]));
   const proposed = ofKind(events, "proposed").at(-1)?.functions ?? changes.functions;
   const inFull = { ...outcome, author };
-  return [...proposed]
+  const facts = { repository, pullRequest: number, author };
+  const standing = [...proposed]
     .sort((a, b) => (a.id < b.id ? -1 : 1))
     .flatMap(({ id, hash }) =>
       signalsOf(id, atHead.get(id) === hash, inFull, events).map(
         (signal): GradedLabel => ({
-          repository,
-          pullRequest: number,
+          ...facts,
           head,
           function: id,
           hash,
           ...signal,
           events: [...new Set(signal.events)].sort(),
           label: signal.grade === "C" ? null : signal.grade.endsWith("+") ? 1 : 0,
-          author,
           human: humanVerdict(events, id),
         }),
       ),
     );
+  return [...standing, ...replaced(facts, changes.functions, inFull, events)];
+}
+
+/**
+ * The other half of A+: the text that the merged one replaces, where a test failed on base while it ran that function and no
+ * other that the pull request changes, and passes now. So a mended function leaves both signs, of one problem.
+ */
+function replaced(
+  facts: Pick<GradedLabel, "repository" | "pullRequest" | "author">,
+  functions: readonly FunctionAt[],
+  outcome: Outcome,
+  events: readonly OutcomeEvent[],
+): GradedLabel[] {
+  if (outcome.state !== "merged" || outcome.base === null) return [];
+  const runs = ofKind(events, "tests");
+  const of = (shas: readonly string[]) => runs.filter((run) => shas.includes(run.sha));
+  const [now, then] = [of(outcome.shas), of([outcome.base])];
+  const rows = (from: readonly EventOf<"tests">[], test: string) =>
+    from.flatMap((run) =>
+      run.results
+        .filter((row) => row.id === test && row.outcome !== "skipped")
+        .map((row) => ({ ...row, event: run.id })),
+    );
+  const failing = new Set(
+    then
+      .flatMap((run) => run.results.filter((row) => row.outcome === "failed" || row.outcome === "error"))
+      .map((row) => row.id),
+  );
+  const found = new Map<string, GradedLabel>();
+  for (const test of [...failing].sort()) {
+    const [after, before] = [rows(now, test), rows(then, test)];
+    const ran = functions.filter((one) => [...after, ...before].some((row) => row.executes.includes(one.id)));
+    const only = ran[0];
+    if (ran.length !== 1 || only?.before === undefined || found.has(only.id)) continue;
+    // Comments and blank lines are no other text: what mended the test is elsewhere.
+    if (only.before === only.hash) continue;
+    if (after.length === 0 || !after.every((row) => row.outcome === "passed")) continue;
+    if (!before.every((row) => row.outcome !== "passed" && row.executes.includes(only.id))) continue;
+    found.set(only.id, {
+      ...facts,
+      head: outcome.base,
+      function: only.id,
+      hash: only.before,
+      grade: "A-",
+      label: 0,
+      actor: facts.author,
+      reason: `${test} failed on base in it and passes without it`,
+      events: [...new Set([...after, ...before].map((row) => row.event))].sort(),
+      human: null,
+    });
+  }
+  return [...found.values()];
 }
 
 function signalsOf(

@@ -162,7 +162,13 @@ function functionRows(
   const kept = trainable(labels, options.perActor);
   const decidedKeys = new Set(labels.filter((label) => label.grade !== "C").map(keyOf)).size;
   count(found.left, "over the cap of one person, or signals that disagree", decidedKeys - kept.length);
+  const textOf = (label: GradedLabel) => JSON.stringify([label.repository, label.function, label.hash]);
+  const shownWrong = new Set(kept.filter((label) => label.grade === "A-").map(textOf));
   return kept.flatMap((label): LearntRow[] => {
+    if (label.label === 1 && shownWrong.has(textOf(label))) {
+      count(found.left, "taken for right, shown wrong by a test later");
+      return [];
+    }
     const pull = pulls.find((one) => one.repositoryId === label.repository && one.pullRequest === label.pullRequest)!;
     const text = pull.texts.find(
       (one) => one.candidate === null && one.function === label.function && one.hash === label.hash,

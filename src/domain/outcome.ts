@@ -8,7 +8,12 @@ import type { Verdict } from "./candidate.ts";
 export const SURVIVAL_WINDOW = 30 * 24 * 3600 * 1000;
 
 /** A function as it stands at one commit. `id` is `functionId`, `hash` the `bodyHash` of review-scope.ts: its text as rendered. */
-export type FunctionAt = { id: string; hash: string };
+export type FunctionAt = {
+  id: string;
+  hash: string;
+  /** Hash of the text that it replaces; absent for one that is new. */
+  before?: string;
+};
 
 /** The one name of a function in the log, in labels and in reviews: `src/a.py#Class.method`. */
 export function functionId(path: string, qualifiedName: string): string {

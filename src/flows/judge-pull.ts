@@ -37,15 +37,20 @@ export function functionsOfPull(
   const statement = sanitizeIssueText(said.join("\n\n")).text;
   return {
     functions: changed.map(functionAt),
-    texts: changed.map((one) => ({
-      function: functionId(one.path, one.name),
-      candidate: null,
-      hash: one.bodyHash,
-      language: one.language,
-      prompt: renderPrompt(statement, neighbours(one, all)),
-      completions: [one.after!.rendered],
-      renderVersion: RENDER_VERSION,
-    })),
+    texts: changed.flatMap((one) => {
+      const prompt = renderPrompt(statement, neighbours(one, all));
+      const text = (hash: string, rendered: string): LabelledText => ({
+        function: functionId(one.path, one.name),
+        candidate: null,
+        hash,
+        language: one.language,
+        prompt,
+        completions: [rendered],
+        renderVersion: RENDER_VERSION,
+      });
+      const now = text(one.bodyHash, one.after!.rendered);
+      return one.change === "modified" ? [now, text(sha256(one.before!.rendered), one.before!.rendered)] : [now];
+    }),
   };
 }
 
@@ -260,7 +265,8 @@ function changedFunctions(syntax: Syntax, files: readonly ReviewedFile[]): Chang
 }
 
 function functionAt(one: ChangedFunction): FunctionAt {
-  return { id: functionId(one.path, one.name), hash: one.bodyHash };
+  const at = { id: functionId(one.path, one.name), hash: one.bodyHash };
+  return one.change === "modified" ? { ...at, before: sha256(one.before!.rendered) } : at;
 }
 
 /** Test files that the pull request changes, as the merged head has them. */

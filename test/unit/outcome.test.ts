@@ -417,6 +417,41 @@ describe("an outcome and its labels", () => {
   });
 });
 
+describe("the text that a mend replaces", () => {
+  const G = "src/a.py#g";
+  const mended = (functions: { id: string; hash: string; before?: string }[]) => [
+    opened,
+    at(1, { kind: "changes", head: HEAD, paths: ["src/a.py"], functions }),
+    merged(),
+  ];
+  const f = { id: F, hash: "f1", before: "f0" };
+  const replacedBy = (...events: OutcomeEvent[]) =>
+    gradedLabels(1, events, NOW)
+      .filter((label) => label.hash === "f0")
+      .map(({ grade, label, head, function: id }) => ({ grade, label, head, id }));
+
+  test("is wrong where a test failed on base while it ran nothing else that changed", () => {
+    expect(replacedBy(...mended([f]), ...fixes)).toEqual([{ grade: "A-", label: 0, head: BASE, id: F }]);
+    const both = [{ ...one("failed", [F, G]) }];
+    const passing = tests(HEAD, [one("passed", [F, G])]);
+    const other = { id: G, hash: "g1", before: "g0" };
+    expect(replacedBy(...mended([f]), passing, tests(BASE, both))).toHaveLength(1);
+    expect(replacedBy(...mended([f, other]), passing, tests(BASE, both))).toEqual([]);
+  });
+
+  test.each([
+    ["new functions replace nothing", mended([{ id: F, hash: "f1" }]), fixes],
+    ["only its comments changed", mended([{ ...f, hash: "f0" }]), fixes],
+    ["base could not load the test", mended([f]), [passes, tests(BASE, [one("error", [])])]],
+    ["the test flickers on base", mended([f]), [...fixes, tests(BASE, [one("passed")], 2)]],
+    ["the test fails at the head too", mended([f]), [tests(HEAD, [one("failed")]), tests(BASE, [one("failed")])]],
+    ["it was reverted", [...mended([f]), push(12, { message: reverting(FINAL) })], fixes],
+    ["it was not merged", mended([f]).slice(0, 2), fixes],
+  ])("says nothing when %s", (_, begin, ran) => {
+    expect(replacedBy(...begin, ...ran).filter((label) => label.grade !== "A+" && label.label === 0)).toEqual([]);
+  });
+});
+
 describe("training labels", () => {
   const people = ["ann", "bob", "eve", "rob"];
   /** One pull request of `author`, perhaps reverted by `reverter`: few heads, so that people's labels collide. */
