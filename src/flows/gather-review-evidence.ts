@@ -21,7 +21,7 @@ const TESTS_NAMED = 3;
 
 export type EvidencePorts = {
   reviews: Pick<ReviewStore, "reviewed">;
-  learning: Pick<LearningStore, "events">;
+  learning: Pick<LearningStore, "events" | "removedActors">;
   runs: Pick<RunStore, "latestRun" | "candidates">;
   clock: Clock;
 };
@@ -33,6 +33,8 @@ export type ReviewEvidenceAt = {
   sketches: ReadonlyMap<string, string>;
   /** Whether a function of another pull request turned out right; null while that is not known. */
   outcomes(pullRequest: number, id: string, bodyHash: string): boolean | null;
+  /** Whether a person's word no longer counts, as if it had never been said (security.md section 4, poisoned labels). */
+  isRemoved(login: string): boolean;
 };
 type Version = { issue: number; source: string };
 
@@ -47,7 +49,9 @@ export async function gatherReviewEvidence(
   const outcomes = new Map(labelled.map((one) => [JSON.stringify([one.pullRequest, one.id, one.hash]), one.correct]));
   const population = await sampledVersions(ports, ref, issues);
   const sketches = new Map<string, string>();
+  const removed = new Set((await ports.learning.removedActors()).map((login) => login.toLowerCase()));
   return {
+    isRemoved: (login) => removed.has(login.toLowerCase()),
     sketches,
     outcomes: (...key) => outcomes.get(JSON.stringify(key)) ?? null,
     of: (one) => {

@@ -33,6 +33,7 @@ export type Posting = {
   sketches: ReadonlyMap<string, string>;
   /** Whether a function of a past pull request turned out right, by number, id and body; null while that is not known. */
   outcomes(pullRequest: number, id: string, bodyHash: string): boolean | null;
+  isRemoved(login: string): boolean;
   /** `modelVersion` of the scorer. */
   version: string;
 };
@@ -47,7 +48,9 @@ export async function postReview(
 ): Promise<{ commented: ReadonlySet<ReviewedFunction>; notes: string[] }> {
   const { reviews } = ports;
   const { round, config } = at;
-  const findings = await reviews.findings({ repositoryId: at.ref.repositoryId });
+  const findings = (await reviews.findings({ repositoryId: at.ref.repositoryId })).filter(
+    (one) => one.by === null || !at.isRemoved(one.by),
+  );
   const precision = findingPrecision(judgedFindings(findings, at.outcomes), config.review.min_precision);
   const notes = [...quietNotes(round), ...precisionNotes(precision, config.review.min_precision)];
   const wanted = inlineComments(precision.muted || !hasRound(at) ? [] : round.fresh, at.patches, (path) =>

@@ -222,6 +222,11 @@ describe("answers to findings", () => {
     await judge(50, "right", 100);
     const back = await reviewed({ "z.py": ["z1"] }, "back");
     expect(await threads(back)).toHaveLength(1);
+    // A person whose word is removed neither mutes nor unmutes.
+    await judge(60, "wrong", 200);
+    expect(await threads(await reviewed({ "y.py": ["y1"] }, "flooded"))).toEqual([]);
+    await world.database.learning.removeActor("Ada");
+    expect(await threads(await reviewed({ "x.py": ["x1"] }, "removed"))).toHaveLength(1);
     const { violations } = await world.state(back);
     expect(violations).toEqual([]);
   }, 180_000);
