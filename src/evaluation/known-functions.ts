@@ -9,7 +9,7 @@ import { renderSteps } from "../domain/render.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
 
 /** `kind`: `one-short` for the family, else the kind of `domain/mutate.ts`. `text` as the reward model reads it. */
-export type WrongVersion = { kind: string; text: string; source: string };
+type WrongVersion = { kind: string; text: string; source: string };
 
 export type KnownFunction = {
   path: string;
@@ -87,7 +87,7 @@ function rendered(source: string, outlineOf: OutlineOf): { definition: Definitio
 }
 
 /** Every version in which one length or one range is taken one too short, in the order of the text. */
-export function oneShort(source: string): string[] {
+function oneShort(source: string): string[] {
   const versions: string[] = [];
   for (const match of source.matchAll(/\b(len|range)\(/g)) {
     const open = match.index + match[0].length;

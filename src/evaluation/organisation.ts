@@ -57,7 +57,7 @@ export type SimulatedPull = {
 };
 
 /** What a version of a function is in truth. `kind` is `right`, the family's name or the kind of another error. */
-export type Truth = { right: 0 | 1; kind: string; function: string };
+type Truth = { right: 0 | 1; kind: string; function: string };
 
 export type Organisation = {
   pulls: SimulatedPull[];

@@ -25,7 +25,7 @@ const UNSEEN = 0.3;
 /** Longer functions cost time and teach the same. */
 const MOST_CHARACTERS = 1_200;
 
-export type MeasureOptions = {
+type MeasureOptions = {
   settings: OrganisationSettings;
   /** Who turns every outcome of their own pull requests round; null = nobody. */
   liar: string | null;

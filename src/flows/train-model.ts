@@ -22,7 +22,7 @@ export type TrainPorts = GatePorts & {
   embedded: string;
 };
 
-export type TrainOptions = {
+type TrainOptions = {
   /** Folder with training, meta and validation rows. */
   snapshot: string;
   /** Where runs and bundles go. */

@@ -9,7 +9,7 @@ import { activeVersion, heldOut } from "../../flows/train-model.ts";
 import type { Files, ModelRegistry } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
 
-export type ModelsDependencies = {
+type ModelsDependencies = {
   registry(): Promise<{ models: ModelRegistry; close(): Promise<void> }>;
   gate(): GatePorts;
   files(): Files;

@@ -8,7 +8,7 @@ import type { Clock, Files, Trainer } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
 import { decisionText } from "./models.ts";
 
-export type TrainDependencies = {
+type TrainDependencies = {
   trainer(): Trainer;
   files(): Files;
   clock: Clock;
