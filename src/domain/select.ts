@@ -252,6 +252,9 @@ function reasonFor(ranking: readonly Ranked[], whole: readonly Contender[], rule
     return `it gives what ${best!.examples} of the issue's examples ask for; the runner-up ${next.examples}`;
   if (best!.written > next.written)
     return `it passes ${best!.written} of the tests that the model wrote from the issue and that fail on base; the runner-up ${next.written}`;
+  const most = Math.max(...ranking.filter((one) => one.fixed === best!.fixed).map((one) => one.written));
+  if (rule === "hybrid" && best!.written < most)
+    return `all evidence together speaks most for it: it passes ${best!.written} of the tests that the model wrote, and the ${most} that another passes are contradicted by the other candidates or the judge`;
   const won = whole.find((one) => one.index === best!.index)?.knockout ?? 0;
   if (rule === "knockout" && won > 0)
     return `it won the knockout of the ${won + 1} leading candidates, every pair asked in both orders`;

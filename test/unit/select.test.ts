@@ -188,6 +188,21 @@ describe("select", () => {
     expect(select(alone, { ...options, named: new Set(["c.py"]) }).selected).toBe(2);
   });
 
+  it("believes three tests against two of a careful writer, the crowd against those of a careless one, and says so", () => {
+    const passing = (index: number, row: number[]) =>
+      contender(index, {
+        text: `version ${index}`,
+        written: { passes: row.map(Boolean), passed: row.filter(Boolean).length, total: row.length, agreement: 0 },
+      });
+    const all = [...[0, 1, 2, 3].map((index) => passing(index, [1, 1, 0, 0, 0])), passing(4, [0, 0, 1, 1, 1])];
+    const written = (at: number) => ({ ...UNKNOWN, wrongTests: UNKNOWN.wrongTests.map((_, i) => Number(i === at)) });
+    const careful = select(all, { ...options, rule: "hybrid", belief: written(0) });
+    expect([careful.selected, careful.reason]).toEqual([4, expect.stringContaining("passes 3 of the tests")]);
+    const careless = select(all, { ...options, rule: "hybrid", belief: written(11) });
+    expect(careless.selected).toBeLessThan(4);
+    expect(careless.reason).toContain("all evidence together speaks most for it: it passes 2 of the tests");
+  });
+
   it("abstains when every candidate fails every test that the model wrote, unless something that people wrote is met", () => {
     const failing = (index: number, change: Partial<Contender> = {}) =>
       contender(index, { written: { passes: [false], passed: 0, total: 1, agreement: 0 }, ...change });
