@@ -166,8 +166,8 @@ for (const place of TEXT_PLACES) {
     `          same pick when every candidate has a text ${shown(bootstrap(groupSums(same)))}; a failing one wins by its text alone ${shown(bootstrap(groupSums(won)))}`,
   );
 }
-for (const version of VERSIONS) {
-  const rows = scored.flatMap(({ group, versions }): [string, number][] => {
+const aucsOf = (version: Version) =>
+  scored.flatMap(({ group, versions }): [string, number][] => {
     const scores = versions[version].map((one, at) => one?.score ?? versions.clean[at]!.score ?? -1);
     const auc = pairAuc(
       scores,
@@ -175,7 +175,11 @@ for (const version of VERSIONS) {
     );
     return auc === null ? [] : [[group.problem.group, auc]];
   });
+const asWritten = aucsOf("clean");
+for (const version of VERSIONS) {
+  const rows = aucsOf(version);
+  const differences = rows.map(([group, auc], at): [string, number] => [group, auc - asWritten[at]![1]]);
   console.log(
-    `AUC inside a group, ${version === "clean" ? "as written" : version}: ${shown(bootstrap(groupSums(rows)))}`,
+    `AUC inside a group, ${version === "clean" ? "as written" : version}: ${shown(bootstrap(groupSums(rows)))}, difference ${shown(bootstrap(groupSums(differences)))}`,
   );
 }
