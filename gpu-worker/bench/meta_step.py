@@ -132,6 +132,8 @@ def main() -> None:
     gradients, touched = {}, {}
     schemes: dict[str, dict[str, Any]] = {
         "jvp": {}, "finite difference": {"gradient": "finite-difference"}, "jvp, refreshed every 4": {"refresh": 4},
+        "forward difference": {"gradient": "forward-difference"},
+        "forward difference, refreshed every 4": {"gradient": "forward-difference", "refresh": 4},
     }  # fmt: skip
     for name, settings in schemes.items():
         level = level_of(module_of(options.shape, options.tokens, options.adaptation), labels, **settings)
@@ -160,11 +162,7 @@ def main() -> None:
 
     module = module_of(options.shape, options.tokens, options.adaptation)
     plain = level_of(module, labels, form="none")
-    levels = {
-        "jvp": level_of(module, labels),
-        "finite difference": level_of(module, labels, gradient="finite-difference"),
-        "jvp, refreshed every 4": level_of(module, labels, refresh=4),
-    }
+    levels = {name: level_of(module, labels, **settings) for name, settings in schemes.items()}
     steps: dict[str, Any] = {
         "plain": lambda: plain.step([inner], None),
         **{name: (lambda level=level: level.step([inner], meta)) for name, level in levels.items()},

@@ -56,6 +56,9 @@ class MetaBatch:
 class Settings:
     """`fd_alpha` is the length of a finite-difference probe; `refresh` steps share one outer gradient; `clip` 0 is none.
 
+    `finite-difference` is central; `forward-difference` takes the inner step's own predictions as the other end: one pass
+    in place of two, and an error that falls with `fd_alpha`, not with its square.
+
     `link` maps a logit to the prediction (the identity in method.md's linear known answers). `bfloat16`: the two losses
     are computed in mixed precision (CPU); weights and probes stay in float32.
     """
@@ -63,7 +66,7 @@ class Settings:
     inner: Literal["squared", "bce"] = "squared"
     outer: Literal["squared", "bce", "pairwise"] = "squared"
     predict: str = "mean"
-    gradient: Literal["jvp", "finite-difference"] = "jvp"
+    gradient: Literal["jvp", "finite-difference", "forward-difference"] = "jvp"
     fd_alpha: float = 0.01
     refresh: int = 1
     clip: float = 0.0
@@ -178,13 +181,14 @@ class BiLevel:
                 raise WorkerError(
                     "bad_config", f"trainable {name} is {weight.dtype}: a meta step needs float32 trainables"
                 )
-        if settings.gradient == "finite-difference" and not settings.fd_alpha > 0:
+        if settings.gradient != "jvp" and not settings.fd_alpha > 0:
             raise WorkerError("bad_config", f"meta.fd_alpha {settings.fd_alpha}: it must be above 0")
         self.module, self.logits, self.optimiser = module, logits, optimiser
         self.table, self.settings = table, settings
         self.trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.count = 0
         self.outer_gradient: Params | None = None
+        self.inner_logits: list[Tensor] = []
         self.last_gradient = torch.zeros(0)
 
     def step(self, batches: Sequence[InnerBatch], meta: MetaBatch | None) -> Metrics:
@@ -215,7 +219,7 @@ class BiLevel:
             direction = {
                 name: self.outer_gradient[name] * scale[p] * factor for name, p in self.trained.items() if p in scale
             }
-            if self.settings.gradient == "finite-difference":
+            if self.settings.gradient != "jvp":
                 # Adam divides by √v̂ + 1e-8: embeddings of tokens that stand in no inner row would take the whole length of the
                 # probe (cosine .946 to the exact gradient in fp32), and no f_i depends on them.
                 direction = {name: one * (self.trained[name].grad != 0) for name, one in direction.items()}
@@ -230,9 +234,11 @@ class BiLevel:
         self.optimiser.zero_grad()
         total = self._weight(batches)
         value = 0.0
+        self.inner_logits = []
         for batch in batches:
             with self._precision():
                 logits = self.logits(self.module, batch.inputs)
+            self.inner_logits.append(logits.detach())
             losses = inner_losses(
                 logits.to(batch.weight().dtype) if self.settings.bfloat16 else logits,
                 self.table.corrected(batch.rows), self.settings.inner, self.settings.link,
@@ -283,7 +289,7 @@ class BiLevel:
         total = self._weight(batches)
         weighted = self.table.settings.form == "weight"
         out = [torch.zeros(0, dtype=self.table.base.dtype)]
-        for batch in batches:
+        for batch, seen in zip(batches, self.inner_logits, strict=True):
             everywhere = torch.arange(len(batch.rows))
             inputs, at = (batch.inputs, everywhere) if batch.probed is None else batch.probed
             found = torch.zeros(len(batch.rows), dtype=self.table.base.dtype)
@@ -292,13 +298,17 @@ class BiLevel:
                 continue
             labels = self.table.corrected(batch.rows[at])
 
-            def quantity(params: Params, inputs: Any = inputs, labels: Tensor = labels) -> Tensor:
-                logits = self.logits(_Functional(self.module, params), inputs)
+            def read(logits: Tensor, labels: Tensor = labels) -> Tensor:
                 if weighted:
                     return inner_losses(logits, labels, self.settings.inner, self.settings.link)
                 return self.settings.link(logits) if self.settings.inner == "squared" else logits
 
-            along = self._along(quantity, old, direction)
+            def quantity(params: Params, inputs: Any = inputs, read: Callable[[Tensor], Tensor] = read) -> Tensor:
+                return read(self.logits(_Functional(self.module, params), inputs))
+
+            # Predictions in mixed precision are too coarse to be one end of a difference.
+            known = None if self.settings.bfloat16 else read(seen[at])
+            along = self._along(quantity, old, direction, known)
             scale = -1.0 if weighted else 2.0 if self.settings.inner == "squared" else 1.0
             found[at] = (scale * along * batch.weight()[at] / total).to(found.dtype)
         return torch.cat(out)
@@ -306,8 +316,10 @@ class BiLevel:
     def _precision(self) -> torch.autocast:
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.bfloat16)
 
-    def _along(self, quantity: Callable[[Params], Tensor], old: Params, direction: Params) -> Tensor:
-        """⟨∇quantity, direction⟩ at `old`, [n]."""
+    def _along(
+        self, quantity: Callable[[Params], Tensor], old: Params, direction: Params, known: Tensor | None
+    ) -> Tensor:
+        """⟨∇quantity, direction⟩ at `old`, [n]; `known` is the quantity there where the inner step computed it."""
         moved = {name: old[name] for name in direction}
         fixed = {name: value for name, value in old.items() if name not in direction}
         if self.settings.gradient == "jvp":
@@ -319,6 +331,8 @@ class BiLevel:
                 return torch.zeros_like(quantity(old))
             step = self.settings.fd_alpha / norm
             above = quantity({**fixed, **{name: old[name] + step * d for name, d in direction.items()}})
+            if self.settings.gradient == "forward-difference":
+                return (above - (quantity(old) if known is None else known)) / step
             below = quantity({**fixed, **{name: old[name] - step * d for name, d in direction.items()}})
             return (above - below) / (2 * step)
 
