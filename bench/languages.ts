@@ -68,8 +68,8 @@ async function measure(problem: CandidateSetProblem): Promise<void> {
   }
 }
 
+// Python was trained on: only its validation problems say anything.
 for (const set of values.sets.split(","))
-  // Python was trained on: only its validation problems say anything.
   for await (const problem of files.candidateSet(join(folder, `${set}.jsonl.gz`)))
     if (languageOf(problem) !== "python" || splitOf(problem.group) === "validation") await measure(problem);
 await model.dispose();
