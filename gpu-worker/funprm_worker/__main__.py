@@ -121,6 +121,7 @@ def main() -> None:
     domains.add_argument("--out", type=Path, required=True, help="report without its ending: OUT.md and OUT.json")
     domains.add_argument("--scorers", default="prm,trivial", help="some of prm, encoder, trivial")
     domains.add_argument("--encoder", type=Path, help="with encoder: its folder, as Hugging Face stores it")
+    domains.add_argument("--checkpoint", type=Path, help="a model of all domains to measure beside them")
     corrected = commands.add_parser("export-corrected", help="write the bundle of a corrected run, beside its control")
     for name, text in (
         ("run", "folder of the corrected run"),
@@ -213,7 +214,9 @@ def main() -> None:
         if arguments.command == "leave-one-out":
             from funprm_worker.domains import leave_one_out
 
-            leave_one_out(config, arguments.out, report, arguments.scorers.split(","), arguments.encoder)
+            leave_one_out(
+                config, arguments.out, report, arguments.scorers.split(","), arguments.encoder, arguments.checkpoint
+            )
             return
         if arguments.command == "train":
             from funprm_worker.train import train

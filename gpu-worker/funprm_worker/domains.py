@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from funprm_worker.config import Config
+from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import paired_figures, solution_figures
 from funprm_worker.export import measured
+from funprm_worker.model import load_model
 from funprm_worker.rows import Row, read_rows
 from funprm_worker.train import best_model, clusters_of, encode_rows, mean, step_rewards, train
 from funprm_worker.trivial import fit_and_score
@@ -57,11 +59,12 @@ def leave_one_out(
     report: Callable[[str], None],
     scorers: Sequence[str] = SCORERS,
     encoder: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> None:
     """Trains what is not trained yet under `config.run`, one folder an arm, and writes `out`.json and `out`.md.
 
     `prm` is a fine-tune of `config`, `encoder` a linear head on the frozen encoder in that folder, `trivial` the scorer of
-    words. Raises `WorkerError("bad_config")` for another name, or `encoder` without its folder.
+    words; `checkpoint` is a model of all domains that is only measured, beside them. Raises `WorkerError("bad_config")` for another name, or `encoder` without its folder.
     """
     if not set(scorers) <= set(SCORERS) or ("encoder" in scorers) != (encoder is not None):
         raise WorkerError(
@@ -86,6 +89,7 @@ def leave_one_out(
             "precision": config.precision,
             "pretrainedTokens": _pretrained(config),
         }
+    whole = {} if checkpoint is None else _measured(config, checkpoint, held_out, report)
     facts["domains"] = {}
     for domain, sets in DOMAINS.items():
         rows = [row for row in held_out if set_of(row) in sets]
@@ -97,7 +101,18 @@ def leave_one_out(
                 "with": solution_figures(rows, control),
                 "difference": paired_figures(rows, without, control),
             }
+        if checkpoint is not None:
+            one["checkpoint"] = solution_figures(rows, [whole.get(row.id) for row in rows])
         facts["domains"][domain] = one
+    if checkpoint is not None:
+        theirs = [whole.get(row.id) for row in held_out]
+        facts["checkpoint"] = {
+            "all": solution_figures(held_out, theirs),
+            "minus": {
+                name: paired_figures(held_out, theirs, [scores[ALL].get(row.id) for row in held_out])
+                for name, scores in found.items()
+            },
+        }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
     out.with_suffix(".md").write_text(_page(facts))
@@ -170,6 +185,19 @@ def _prm(
         return {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
 
     return _kept(folder / "scores.json", make)
+
+
+def _measured(config: Config, checkpoint: Path, held_out: list[Row], report: Callable[[str], None]) -> dict[str, float]:
+    """Scores of a checkpoint with its tokenizer.json beside its weights."""
+
+    def make() -> dict[str, float]:
+        report(f"scoring {len(held_out)} programs by {checkpoint}")
+        encoder = Encoder.load(checkpoint / "tokenizer.json")
+        encoded = encode_rows(held_out, encoder, config.model.max_tokens, 1.0)
+        rewards = step_rewards(load_model(checkpoint), encoded, encoder.pad_id, precision=config.precision)
+        return {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
+
+    return _kept(Path(config.run) / "checkpoint.json", make)
 
 
 def _pretrained(config: Config) -> int | None:
@@ -323,7 +351,7 @@ def _page(facts: dict[str, Any]) -> str:
     if "encoder" in facts:
         encoder = facts["encoder"]
         lines += [
-            f"The encoder: {encoder['parameters']:,} parameters, frozen; whole programs, {encoder['statementTokens']} tokens of"
+            f"The encoder {encoder['name']}: {encoder['parameters']:,} parameters, frozen; whole programs, {encoder['statementTokens']} tokens of"
             f" the statement and {encoder['codeTokens']} of the code; heads learned from"
             f" {', '.join(map(str, encoder['programsLearnedFrom'].values()))} programs. Encoding took"
             f" {encoder['cpuSeconds']} CPU seconds for {encoder['tokens']:,} tokens, bfloat16, one pass a program.",
@@ -346,6 +374,22 @@ def _page(facts: dict[str, Any]) -> str:
                 lines.append(
                     f"| {domain} | {NAMES[name]} | {' | '.join(cells)} | {figure(found['difference'][paired], True)} |"
                 )
+            if "checkpoint" in one:
+                lines.append(
+                    f"| {domain} | the model that ships, as it is | | {figure(one['checkpoint'][key], signed)} | |"
+                )
+        lines.append("")
+    if "checkpoint" in facts:
+        lines += [
+            "## The model that ships against scorers of all domains, paired over all problems",
+            "",
+            "| against | within-problem AUC | Best-of-8 |",
+            "|---|---|---|",
+        ]
+        lines += [
+            f"| {NAMES[name]} | {figure(gap['auc'], True)} | {figure(gap['bestOf'], True)} |"
+            for name, gap in facts["checkpoint"]["minus"].items()
+        ]
         lines.append("")
     lines += ["## Rows", "", "| domain | sets | held-out programs | training rows without it |", "|---|---|---|---|"]
     lines += [
