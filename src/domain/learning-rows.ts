@@ -3,6 +3,7 @@
  * and by text. What a row's group and split are depends on nothing but the log, so that a snapshot can be made again.
  */
 import { labelSharedPrefixes, SPLITS, type Split, splitOf, type TrainingRow } from "./dataset.ts";
+import type { Language } from "./function-step.ts";
 import { type Grade, type GradedLabel, gradedLabels, trainable } from "./graded-label.ts";
 import { sha256 } from "./ids.ts";
 import { type EventOf, history, type OutcomeEvent, ofKind, outcomeOf, withoutActor } from "./outcome.ts";
@@ -23,7 +24,7 @@ export type LearntText = {
   function: string;
   candidate: { run: string; index: number } | null;
   hash: string;
-  language: string;
+  language: Language;
   prompt: string;
   completions: string[];
   renderVersion: string;
@@ -76,7 +77,7 @@ export function labelsOf(pull: Pick<LearntPull, "repositoryId" | "events">, now:
 export type CandidateScore = {
   score: number;
   correct: boolean;
-  language: string;
+  language: Language;
   repositoryId: number;
   modelVersion: string;
   problem: string;

@@ -2,8 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SPLITS, splitOf } from "../../src/domain/dataset.ts";
-import { type LearntPull, learntRows } from "../../src/domain/learning-rows.ts";
+import { candidateScores, type LearntPull, learntRows } from "../../src/domain/learning-rows.ts";
 import type { OutcomeEvent } from "../../src/domain/outcome.ts";
+import { scoreSkill } from "../../src/flows/learning-scores.ts";
 
 const DAY = 86_400_000;
 const NOW = 2_000 * DAY;
@@ -93,7 +94,7 @@ function pullOf(story: Story): LearntPull {
     function: FN,
     candidate,
     hash,
-    language: "python",
+    language: "python" as const,
     prompt: "p",
     completions,
     renderVersion: "v1",
@@ -229,6 +230,24 @@ describe("labels as rows", () => {
     expect(rows).toHaveLength(4);
     for (const { row } of rows)
       expect([row.labels[0], row.counts[0], row.source[0]]).toEqual([0.25, [1, 4], "monte_carlo"]);
+  });
+
+  test("scores of judged candidates stand beside their verdicts, and say how well a model told them apart", () => {
+    const one = { repository: 1, author: "ann", day: 1_000, text: 1, covered: false, reverter: null };
+    const pulls = [
+      pullOf({ ...one, number: 1, issue: 1, verdicts: [1, 0, null] }),
+      pullOf({ ...one, number: 2, issue: 2, verdicts: [1, 1] }),
+    ];
+    const scores = candidateScores(pulls);
+    expect(scores.map(({ correct, run, modelVersion }) => [correct, run, modelVersion])).toEqual([
+      [true, "run1-1", "m@1"],
+      [false, "run1-1", "m@1"],
+      [true, "run1-2", "m@1"],
+      [true, "run1-2", "m@1"],
+    ]);
+    const ranked = scores.map((found, index) => ({ ...found, score: 1 - index / 10 }));
+    expect(scoreSkill(ranked)).toEqual([{ modelVersion: "m@1", problems: 1, candidates: 4, auc: 1 }]);
+    expect(scoreSkill(scores.slice(2))).toEqual([]);
   });
 
   test("a reverted pull request's tests judge nobody", () => {

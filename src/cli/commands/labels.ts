@@ -7,11 +7,12 @@ import { decided, type GradedLabel } from "../../domain/graded-label.ts";
 import { labelsOf, type RankingSkill, rankingSkill } from "../../domain/learning-rows.ts";
 import { type EventOf, ofKind, outcomeOf } from "../../domain/outcome.ts";
 import { learntPulls } from "../../flows/build-snapshot.ts";
-import type { Clock, Files, LearningStore, RepoRef } from "../../ports.ts";
+import { learningScores, type ScoreSkill, scoreSkill } from "../../flows/learning-scores.ts";
+import type { Clock, Files, LearningStore, RepoRef, ReviewStore } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
 
 export type LabelsDependencies = {
-  learning(): Promise<{ learning: LearningStore; close(): Promise<void> }>;
+  learning(): Promise<{ learning: LearningStore; reviews: ReviewStore; close(): Promise<void> }>;
   files(): Files;
   clock: Clock;
 };
@@ -25,10 +26,10 @@ type CandidateLabel = Omit<EventOf<"judged">, "kind" | "results" | "id" | "actor
 
 export function addLabelsCommand(program: Command, context: CommandContext, open: LabelsDependencies): void {
   const command = program.command("labels").description("what became of functions and candidates, graded");
-  const use = async (work: (learning: LearningStore) => Promise<void>): Promise<void> => {
-    const { learning, close } = await open.learning();
+  const use = async (work: (learning: LearningStore, reviews: ReviewStore) => Promise<void>): Promise<void> => {
+    const { learning, reviews, close } = await open.learning();
     try {
-      await work(learning);
+      await work(learning, reviews);
     } finally {
       await close();
     }
@@ -50,10 +51,15 @@ export function addLabelsCommand(program: Command, context: CommandContext, open
     .option("--repo <owner/name>", "one repository")
     .option("--json", "print every label as JSON")
     .action(({ repo, json }: Filter) =>
-      use(async (learning) => {
+      use(async (learning, reviews) => {
         const found = await all(learning, repo);
         const { functions, candidates, ranking } = found;
-        context.stdout(json === true ? `${JSON.stringify({ functions, candidates, ranking })}\n` : overview(found));
+        const skill = scoreSkill(await learningScores({ reviews, learning, clock: open.clock }));
+        context.stdout(
+          json === true
+            ? `${JSON.stringify({ functions, candidates, ranking, skill })}\n`
+            : overview({ ...found, skill }),
+        );
       }),
     );
 
@@ -131,6 +137,7 @@ function overview(found: {
   candidates: readonly CandidateLabel[];
   states: readonly string[];
   ranking: RankingSkill;
+  skill: readonly ScoreSkill[];
 }): string {
   const grades = ["A+", "A-", "B+", "B-", "C"] as const;
   const table = new Table({
@@ -154,8 +161,14 @@ function overview(found: {
     runs === 0
       ? ""
       : `${runs} runs judged in shadow: only the first of the two best passes in ${firstOnly}, only the second in ${secondOnly}\n`;
+  const skill = found.skill
+    .map(
+      (one) =>
+        `${one.modelVersion}: its scores tell right candidates from wrong ones of the same problem with an AUC of ${one.auc.toFixed(2)} (${one.problems} problems)\n`,
+    )
+    .join("");
   const of = (state: string) => found.states.filter((one) => one === state).length;
-  return `${table.toString()}\n${found.states.length} pull requests: ${of("merged")} merged, ${of("reverted")} reverted, ${of("closed")} closed, ${of("pending")} pending\n${shadow}`;
+  return `${table.toString()}\n${found.states.length} pull requests: ${of("merged")} merged, ${of("reverted")} reverted, ${of("closed")} closed, ${of("pending")} pending\n${shadow}${skill}`;
 }
 
 function wholeNumber(text: string): number {
