@@ -154,7 +154,8 @@ export function answerFindingJob(payload: AnswerFindingPayload): NewJob {
 /** Facts of one pull request wait for each other; those of a repository do not wait for tests that run. */
 export function recordJob(payload: RecordOutcomePayload): NewJob {
   const { saw, repositoryId } = payload;
-  const lane = `outcome:${repositoryId}${saw.kind === "pull" ? `:${saw.number}` : ""}`;
+  const own = saw.kind === "pull" ? `:${saw.number}` : saw.kind === "shadow" ? ":shadow" : "";
+  const lane = `outcome:${repositoryId}${own}`;
   return job("record-outcome", `${lane}:${sha256(JSON.stringify(saw)).slice(0, 16)}`, lane, payload);
 }
 
