@@ -1,7 +1,7 @@
 /**
  * Learning from outcomes on a synthetic organisation at full size (issue H, "Measured and tested"):
  *
- *     node bench/learning.ts [--data FOLDER] [--pulls 320] [--functions 700] [--epochs 4] [--seed 0] [--poison] [--out FOLDER]
+ *     node bench/learning.ts [--data FOLDER] [--pulls 320] [--functions 700] [--epochs 10] [--seed 0] [--poison] [--out FOLDER]
  *
  * Functions are those of Python's standard library on this machine; with --data also the reference solutions of the
  * `problems_*` sets in that folder. --poison turns round every outcome of one person, who opens about 30 % of the pull
@@ -23,7 +23,7 @@ const { values } = parseArgs({
     data: { type: "string" },
     pulls: { type: "string", default: "320" },
     functions: { type: "string", default: "700" },
-    epochs: { type: "string", default: "4" },
+    epochs: { type: "string", default: "10" },
     seed: { type: "string", default: "0" },
     poison: { type: "boolean", default: false },
     out: { type: "string", default: "runs/learning" },

@@ -14,7 +14,7 @@ import { reportLearning } from "./flows/report-learning.ts";
 /** Small enough for minutes on two cores: most pull requests are the app's own, whose candidates the merged tests judge. */
 const SETTINGS = { ...ORGANISATION, pulls: 240, solved: 0.65, candidates: 3 };
 const FUNCTIONS = 400;
-const EPOCHS = 3;
+const EPOCHS = 8;
 
 export const learnStory: Story = async ({ progress }) => {
   const started = Date.now();

@@ -93,7 +93,7 @@ def main() -> None:
     tuning.add_argument("--version", required=True)
     tuning.add_argument("--seed", type=int, default=0)
     tuning.add_argument("--threads", type=int, default=2)
-    tuning.add_argument("--epochs", type=int, default=4)
+    tuning.add_argument("--epochs", type=int, default=8)
     tiny = commands.add_parser("make-tiny", help="write the test bundle and the shared vectors")
     tiny.add_argument("--repository", type=Path, required=True)
     merged = commands.add_parser("export-merged", help="write a checkpoint in the token-classification form of vLLM")

@@ -48,9 +48,9 @@ class TuneRun:
     rehearsal: str | None = None
     seed: int = 0
     threads: int = 2
-    epochs: int = 4
+    epochs: int = 8
     tokens: int = 4096
-    rate: float = 6e-4
+    rate: float = 1e-3
     pairwise: float = 1.0
     weight_decay: float = 0.01
     rehearsed: float = 0.5

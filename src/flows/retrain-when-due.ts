@@ -5,7 +5,7 @@ import { type TrainPorts, type TrainResult, trainModel } from "./train-model.ts"
 
 /** Rows that the newest snapshot a model was trained on does not hold (product.md 3.7, `min_labels`). */
 const NEW_LABELS = 100;
-const EPOCHS = 4;
+const EPOCHS = 8;
 
 /** Null when there is too little new, or nothing to train with: then the log says what is missing. */
 export async function retrainWhenDue(

@@ -42,7 +42,7 @@ export function addTrainCommand(program: Command, context: CommandContext, open:
     .option("--data <folder>", "rows, made by `dataset build` from candidate sets")
     .option("--snapshot <folder>", "rows, made by `dataset build` from outcomes of pull requests")
     .option("--worker <url>", "with --snapshot: a gpu-worker that trains; default: WORKER_URL, else this machine")
-    .option("--epochs <n>", "with --snapshot: times that every labelled row is seen", "4")
+    .option("--epochs <n>", "with --snapshot: times that every labelled row is seen", "8")
     .option("--seed <n>", "with --snapshot: seed of the order of rows", "0")
     .option("--no-promote", "with --snapshot: leave a challenger that passes the gate waiting")
     .option("--preset <name>", "with --data: a file of gpu-worker/presets by its name", "funprm-mini")
