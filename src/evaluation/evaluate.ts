@@ -95,6 +95,9 @@ export function setReport(input: SetInput, judged: readonly Judged[], settings: 
         .map(([model, { selectors }]) => [model, selectors]),
     ),
     hybridAgainst: against("hybrid", [...names, "oracle"], judged, reportN, seed, subsets),
+    hybridByN: Object.fromEntries(
+      settings.n.filter((n) => n > 1).map((n) => [n, against("hybrid", names, judged, n, seed, null)]),
+    ),
     calibration: calibrationOf(judged),
     riskCoverage: {
       hybrid: riskCoverage(judged, "hybrid", reportN),
@@ -200,7 +203,7 @@ function against(
   judged: readonly Judged[],
   n: number,
   seed: number,
-  subsets: SubsetIntervals,
+  subsets: SubsetIntervals | null,
 ): SetReport["hybridAgainst"] {
   return Object.fromEntries(
     names.flatMap((other) => {
@@ -212,7 +215,12 @@ function against(
       });
       const difference = bootstrap(groupSums(rows), seed);
       if (difference === null) return [];
-      return [[other, { diff: difference.value, ci: difference.ci, subsetCi: subsets(name, other)! }]];
+      return [
+        [
+          other,
+          { diff: difference.value, ci: difference.ci, subsetCi: subsets === null ? null : subsets(name, other) },
+        ],
+      ];
     }),
   );
 }

@@ -47,6 +47,7 @@ ${set.calibration ? figure(`Reliability of the calibrated reward (isotonic: ECE 
 ${figure("Risk and coverage: of the most confident picks, how many are right", riskPlot(set.riskCoverage))}
 ${set.rewardHistogram ? figure("Mean reward of passing and failing candidates", histogramPlot(set.rewardHistogram)) : ""}
 </div>
+${hybridTable(set)}
 ${abstentionLine(set)}
 ${granularityTable(set, report)}
 ${heatMap(set)}
@@ -74,6 +75,23 @@ function selectorTable(set: SetReport, n: string): string {
   return scroll(
     `<table><thead><tr><th>selector</th><th>pass</th><th>95 %</th><th>gap closed</th><th>against random</th><th>hybrid against it</th></tr></thead><tbody>${rows.join("")}</tbody></table>`,
   );
+}
+
+/** Where the choice with everything that is known beats each single signal, and where its interval holds 0. */
+function hybridTable(set: SetReport): string {
+  const sizes = Object.keys(set.hybridByN);
+  const others = [...new Set(sizes.flatMap((n) => Object.keys(set.hybridByN[n]!)))];
+  if (others.length === 0) return "";
+  const rows = others.map((other) => {
+    const cells = sizes.map((n) => {
+      const one = set.hybridByN[n]![other];
+      return `<td>${one ? `${signed(one.diff)} ${range(one.ci)}` : "n/a"}</td>`;
+    });
+    return `<tr><th>${escaped(other)}</th>${cells.join("")}</tr>`;
+  });
+  const heads = sizes.map((n) => `<th>N = ${n}</th>`).join("");
+  return `<h3>Hybrid minus each selector, paired by problem</h3>
+${scroll(`<table><thead><tr><th>selector</th>${heads}</tr></thead><tbody>${rows.join("")}</tbody></table>`)}`;
 }
 
 function both({ ci, subsetCi }: { ci: [number, number]; subsetCi: [number, number] | null }): string {

@@ -79,7 +79,9 @@ export type SetReport = {
   /** Generator models with at least 30 mixed problems. */
   byModel: Record<string, SelectorTable>;
   /** Hybrid against every other selector at the report's N, paired by problem. */
-  hybridAgainst: Record<string, { diff: number; ci: [number, number]; subsetCi: [number, number] }>;
+  hybridAgainst: Record<string, { diff: number; ci: [number, number]; subsetCi: [number, number] | null }>;
+  /** The same for every N above 1, over problems only. */
+  hybridByN: Record<string, SetReport["hybridAgainst"]>;
   /** Isotonic and Platt's, fitted on one half of the groups, judged on the other; `bins` are isotonic's. */
   calibration: {
     ece: number;
