@@ -313,7 +313,9 @@ function checkState(mine: readonly EventOf<"check">[], onBase: readonly EventOf<
 
 const FIX_KEYWORDS = /\b(fix(es|ed|ing)?|hot-?fix|bug|bugfix|regression|broken)\b/i;
 
-type Landed = { commit: DefaultBranchCommit; event: EventOf<"pushed">; number: number | null };
+/** `reverts`: the SHAs, perhaps shortened, and numbers (`#7`) that its message says it reverts. */
+type Landed = { commit: DefaultBranchCommit; event: EventOf<"pushed">; number: number | null; reverts: string[] };
+const SHORTEST_SHA = 7;
 
 function laterEdits(
   events: readonly OutcomeEvent[],
@@ -326,15 +328,17 @@ function laterEdits(
   for (const event of ofKind(events, "pushed"))
     if (branches.has(event.branch) && event.at >= merged.at)
       for (const commit of event.commits)
-        if (!landed.has(commit.sha)) landed.set(commit.sha, { commit, event, number: numberOf(commit.message) });
+        if (!landed.has(commit.sha))
+          landed.set(commit.sha, {
+            commit,
+            event,
+            number: numberOf(commit.message),
+            reverts: revertedBy(commit.message),
+          });
   const others = [...landed.values()].filter(({ commit }) => !merged.final.includes(commit.sha));
-  const revertsOf = (sha: string, number: number | null, seen: ReadonlySet<string>): Landed[] =>
-    others.filter((one) => !seen.has(one.commit.sha) && reverts(one.commit.message, sha, number) && stands(one, seen));
-  // A revert which was itself reverted has no effect; `seen` ends a message that names itself.
-  const stands = ({ commit, number }: Landed, seen: ReadonlySet<string>): boolean =>
-    revertsOf(commit.sha, number, new Set([...seen, commit.sha])).length === 0;
+  const standing = standingOf(others);
   const inWindow = ({ event }: Landed) => event.at <= merged.at + SURVIVAL_WINDOW;
-  const undone = merged.final.flatMap((sha) => revertsOf(sha, opened.number, new Set()));
+  const ours = new Set([...merged.final.flatMap(prefixesOf), `#${opened.number}`]);
   const edit = ({ commit, event }: Landed): LaterEdit => ({
     commit: commit.sha,
     actor: event.actor,
@@ -342,9 +346,31 @@ function laterEdits(
     functions: commit.functions,
   });
   return {
-    reverts: [...new Set(undone)].filter(inWindow).map(edit),
-    fixes: others.filter((one) => inWindow(one) && isFix(one.commit.message) && stands(one, new Set())).map(edit),
+    reverts: standing.filter((one) => inWindow(one) && one.reverts.some((name) => ours.has(name))).map(edit),
+    fixes: standing.filter((one) => inWindow(one) && isFix(one.commit.message)).map(edit),
   };
+}
+
+/**
+ * The commits that no later standing commit reverts, oldest first: a revert which was itself reverted has no effect. From the
+ * newest back, so that each is looked at once, whatever the messages name.
+ * @param landed oldest first.
+ */
+function standingOf(landed: readonly Landed[]): Landed[] {
+  const reverted = new Set<string>();
+  const standing: Landed[] = [];
+  for (const one of landed.toReversed()) {
+    const names = [...prefixesOf(one.commit.sha), ...(one.number === null ? [] : [`#${one.number}`])];
+    if (names.some((name) => reverted.has(name))) continue;
+    standing.push(one);
+    for (const name of one.reverts) reverted.add(name);
+  }
+  return standing.toReversed();
+}
+
+/** The ways to write a commit's SHA in a message. */
+function prefixesOf(sha: string): string[] {
+  return Array.from({ length: Math.max(0, sha.length - SHORTEST_SHA + 1) }, (_, i) => sha.slice(0, SHORTEST_SHA + i));
 }
 
 /** Every name the default branch has had: pushes before and after a rename are pushes to the same branch. */
@@ -371,11 +397,12 @@ function isFix(message: string): boolean {
 }
 
 /** git writes "This reverts commit SHA", GitHub's revert button "Reverts owner/repo#N". */
-function reverts(message: string, sha: string, number: number | null): boolean {
+function revertedBy(message: string): string[] {
   const shas = [...message.matchAll(/\breverts commits? ([0-9a-f]{7,40})\b/gi)].map((match) => match[1]!.toLowerCase());
-  if (shas.some((prefix) => sha.startsWith(prefix))) return true;
-  const numbers = [...message.matchAll(/^Reverts (?:[\w.-]+\/[\w.-]+)?#(\d+)\b/gm)].map((match) => Number(match[1]));
-  return number !== null && numbers.includes(number);
+  const numbers = [...message.matchAll(/^Reverts (?:[\w.-]+\/[\w.-]+)?#(\d+)\b/gm)].map(
+    (match) => `#${Number(match[1])}`,
+  );
+  return [...shas, ...numbers];
 }
 
 /** GitHub ends the subject of a squashed pull request with its number. */

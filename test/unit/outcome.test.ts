@@ -401,6 +401,14 @@ describe("an outcome and its labels", () => {
     expect(outcomeOf(good, MERGED_AT + SURVIVAL_WINDOW).settled).toBe(true);
   });
 
+  test("commits that all name each other as reverted are looked at once each", () => {
+    const shas = Array.from({ length: 40 }, (_, i) => `${i}`.padStart(7, "f"));
+    const all = [FINAL, ...shas].map(reverting).join("\n");
+    const outcome = outcomeOf([...good, ...shas.map((sha, i) => push(12 + i / 100, { sha, message: all }))], NOW);
+    // The newest stands, and reverts the others.
+    expect(outcome.reverts.map((edit) => edit.commit)).toEqual([shas.at(-1)]);
+  });
+
   test("a label names its head, actor and events", () => {
     const [label] = decided(gradedLabels(1, [...good, push(12, { message: reverting(FINAL) })], NOW));
     expect(label).toMatchObject({ repository: 1, pullRequest: 7, head: HEAD, hash: "f1", actor: "rob", author: "ann" });
