@@ -146,12 +146,14 @@ function signalsOf(
   if (tests.broken) signals.push({ grade: "A-", actor: author, ...tests.broken });
   if (tests.fixed) signals.push({ grade: "A+", actor: author, ...tests.fixed });
   for (const edit of outcome.reverts)
-    if (edit.functions === null || edit.functions.includes(id))
+    if (edit.functions?.includes(id))
       signals.push({ grade: "B-", actor: edit.actor, reason: `reverted by ${edit.commit}`, events: [edit.event] });
   for (const edit of outcome.fixes)
     if (edit.functions?.includes(id))
       signals.push({ grade: "B-", actor: edit.actor, reason: `fixed by ${edit.commit}`, events: [edit.event] });
-  if (outcome.checks.state === "green" && tests.covered !== null)
+  // What a revert took back is not known to be right either.
+  const perhapsUndone = outcome.reverts.some((edit) => edit.functions === null);
+  if (outcome.checks.state === "green" && tests.covered !== null && !perhapsUndone)
     signals.push({
       grade: "B+",
       actor: author,
@@ -159,6 +161,7 @@ function signalsOf(
       events: [...outcome.checks.events, ...tests.covered],
     });
   if (signals.length > 0) return signals;
+  if (perhapsUndone) return only("reverted, not known which functions");
   return only(outcome.checks.state === "green" ? "merged, not covered" : `merged, checks: ${outcome.checks.reason}`);
 }
 

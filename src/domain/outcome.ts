@@ -396,12 +396,10 @@ function isFix(message: string): boolean {
   return !message.startsWith("Revert ") && FIX_KEYWORDS.test(message.split("\n", 1)[0]!);
 }
 
-/** git writes "This reverts commit SHA", GitHub's revert button "Reverts owner/repo#N". */
+/** git writes "This reverts commit SHA", GitHub's revert button "Reverts #N", which stands for this repository's own. */
 function revertedBy(message: string): string[] {
   const shas = [...message.matchAll(/\breverts commits? ([0-9a-f]{7,40})\b/gi)].map((match) => match[1]!.toLowerCase());
-  const numbers = [...message.matchAll(/^Reverts (?:[\w.-]+\/[\w.-]+)?#(\d+)\b/gm)].map(
-    (match) => `#${Number(match[1])}`,
-  );
+  const numbers = [...message.matchAll(/^Reverts #(\d+)\b/gm)].map((match) => `#${Number(match[1])}`);
   return [...shas, ...numbers];
 }
 

@@ -27,7 +27,7 @@ export async function landedCommits(
     if (sha === push.before || known.has(landedId(sha))) break;
     const commit: CommitFacts = await host.commit(ref, sha);
     if (Date.parse(commit.at) < push.since) break;
-    const message = await messageOf(host, ref, commit);
+    const message = ownReverts(ref, await messageOf(host, ref, commit));
     const said: DefaultBranchCommit = {
       sha,
       message,
@@ -58,6 +58,13 @@ async function messageOf(host: GitHost, ref: RepoRef, commit: CommitFacts): Prom
   const title = commit.message.split("\n").slice(1).join("\n").trim();
   const { commits } = await host.pullRequestEnd(ref, Number(number));
   return [`${title} (#${number})`, ...commits.map((one) => one.message)].join("\n\n");
+}
+
+/** GitHub's revert button writes "Reverts owner/repo#N", which in the log is "Reverts #N" where it names this repository. */
+function ownReverts({ owner, repo }: RepoRef, message: string): string {
+  return message.replace(/^Reverts ([\w.-]+\/[\w.-]+)(?=#\d)/gm, (said, name: string) =>
+    name.toLowerCase() === `${owner}/${repo}`.toLowerCase() ? "Reverts " : said,
+  );
 }
 
 /** Null where a file cannot be read on both sides: then nobody knows which functions it changed. */

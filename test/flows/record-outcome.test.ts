@@ -10,8 +10,9 @@ import { type RecordOutcomePayload, recordJob } from "../../src/domain/job-paylo
 import { ofKind, outcomeOf } from "../../src/domain/outcome.ts";
 import type { Job } from "../../src/domain/run.ts";
 import { type FakeGitHub, startFakeGitHub } from "../../src/fake-github/start.ts";
+import { landedCommits } from "../../src/flows/record-landed.ts";
 import { type RecordOutcomePorts, recordOutcome, repositoriesToSweep } from "../../src/flows/record-outcome.ts";
-import type { Clock, RepoRef } from "../../src/ports.ts";
+import type { Clock, CommitFacts, RepoRef } from "../../src/ports.ts";
 
 const keys = generateKeyPairSync("rsa", {
   modulusLength: 2048,
@@ -88,6 +89,35 @@ const open = async (branch: string, title: string): Promise<number> =>
   (await github.act("pull", { ...at, login: "ann", branch, title, body: "" })).number;
 const events = (number: number) => ports.learning.events(ref.repositoryId, number);
 const NOW = Date.now() + 86_400_000;
+
+describe("commits that land", () => {
+  const place: RepoRef = { installationId: 1, repositoryId: 2, owner: "Team", repo: "shop" };
+  const commitOf = (sha: string, more: Partial<CommitFacts> = {}): CommitFacts => ({
+    sha,
+    message: "A change",
+    author: "ann",
+    at: "2026-01-02T00:00:00Z",
+    parents: [],
+    files: [],
+    ...more,
+  });
+  const landed = (commits: CommitFacts[], push: Partial<Parameters<typeof landedCommits>[2]> = {}) =>
+    landedCommits(
+      { ...ports, host: { ...ports.host, commit: async (_, sha) => commits.find((one) => one.sha === sha)! } },
+      place,
+      { branch: "main", after: commits[0]!.sha, before: null, since: 0, at: null, ...push },
+      new Set(),
+      new AbortController().signal,
+    );
+
+  it("only this repository's own numbers are what a commit reverts", async () => {
+    const message = "Bump\n\nReverts other/lib#7\nReverts team/Shop#8\nReverts #9";
+    const [event] = await landed([commitOf("a", { message })]);
+    expect(ofKind([event!], "pushed")[0]!.commits[0]!.message).toBe(
+      "Bump\n\nReverts other/lib#7\nReverts #8\nReverts #9",
+    );
+  });
+});
 
 /** Git runs for every commit here, on a machine that may be busy. */
 describe("recording outcomes", { timeout: 180_000 }, () => {

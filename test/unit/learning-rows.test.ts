@@ -63,7 +63,7 @@ function pullOf(story: Story): LearntPull {
       actor: reverter,
       kind: "pushed",
       branch: "main",
-      commits: [{ sha: "later", message: `This reverts commit ${final}.`, functions: null }],
+      commits: [{ sha: "later", message: `This reverts commit ${final}.`, functions: [FN] }],
     });
   const run = `run${repository}-${issue}`;
   if (issue !== null) {
