@@ -100,7 +100,9 @@ const HISTORIES: [name: string, events: OutcomeEvent[], state: State, grade: Gra
   ["covered, only a skipped test", [...done, ...green, tests(HEAD, [one("skipped")])], "merged", "C"],
   ["a test fixed, no check", [...done, ...fixes], "merged", "A+"],
   ["a test fixed, checks red", [...done, ...fixes, check(HEAD, "failure"), check(BASE, "success")], "merged", "A+"],
-  ["base could not load the test", [...done, passes, tests(BASE, [one("error", [])])], "merged", "A+"],
+  ["base could not load the test", [...done, passes, tests(BASE, [one("error", [])])], "merged", "C"],
+  ["base could not load the test, green", [...done, ...green, passes, tests(BASE, [one("error", [])])], "merged", "B+"],
+  ["base ended in an error in it", [...done, passes, tests(BASE, [one("error")])], "merged", "A+"],
   ["test never ran on base", [...done, passes], "merged", "C"],
   ["test skipped on base", [...done, passes, tests(BASE, [one("skipped")])], "merged", "C"],
   [
