@@ -71,8 +71,7 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
   if (pull.state === "closed" || (payload.head !== null && payload.head !== pull.headSha)) return;
   if (!(await mayAsk(host, ref, payload))) return;
   const settings = await settingsOf(ports, ref);
-  const model = settings.config === null ? ports.model : await chooseReward(settings.config, ports);
-  const check = checkOf(host, ref, pull, model);
+  const check = checkOf(host, ref, pull);
   if (settings.config === null) {
     await check({
       conclusion: "neutral",
@@ -82,6 +81,7 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
     return;
   }
   const { config, notes } = settings;
+  const model = await chooseReward(config, ports);
   const place = {
     repositoryId: ref.repositoryId,
     installationId: ref.installationId,
@@ -119,18 +119,13 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
 }
 
 /** A review whose worker died at every attempt: its check run must not stay in progress. */
-export async function noteDeadReview(ports: Pick<ReviewPullPorts, "host" | "model">, job: Job): Promise<void> {
+export async function noteDeadReview(ports: Pick<ReviewPullPorts, "host">, job: Job): Promise<void> {
   if (job.kind !== "review-pull") return;
   const payload = job.payload as ReviewPullPayload;
   const ref = refOf(payload);
   const pull = await ports.host.pullRequest(ref, payload.issueNumber);
   if (pull.state === "closed") return;
-  const check = checkOf(
-    ports.host,
-    ref,
-    payload.head === null ? pull : { ...pull, headSha: payload.head },
-    ports.model,
-  );
+  const check = checkOf(ports.host, ref, payload.head === null ? pull : { ...pull, headSha: payload.head });
   await check(failedCheck({ neutral_as: "neutral" }));
 }
 
@@ -286,12 +281,13 @@ type SaidCheck = Pick<ReviewCheck, "title" | "summary"> &
   Partial<Pick<ReviewCheck, "text" | "annotations">> & { conclusion: ReviewCheck["conclusion"] | "cancelled" };
 
 /** The head's one check run: in progress, or what it says in the end. */
-function checkOf(host: GitHost, ref: RepoRef, pull: PullRequestFacts, model: RewardModel) {
+function checkOf(host: GitHost, ref: RepoRef, pull: PullRequestFacts) {
   return async (said: SaidCheck | null): Promise<void> => {
     await host.ensureCheckRun(ref, {
       name: CHECK_NAME,
       headSha: pull.headSha,
-      externalId: `review-${pull.number}-${model.info.version}`,
+      // Without the model's version: who ends a dead review does not know which model the repository had chosen.
+      externalId: `review-${pull.number}`,
       detailsUrl: null,
       status: said === null ? "in_progress" : "completed",
       conclusion: said?.conclusion ?? null,

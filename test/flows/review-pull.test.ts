@@ -7,18 +7,22 @@ const HEAD = "a".repeat(40);
 
 function world(error: Error) {
   const states: [string, string | null][] = [];
+  const runs = new Set<string>();
   const pull = { number: 7, state: "open", headSha: HEAD, headRef: "x", author: "ann", draft: false, body: "" };
   const host = {
     pullRequest: async () => pull,
     repository: async () => ({ defaultBranch: "main" }),
     branchSha: async () => null,
     pullRequestFiles: () => Promise.reject(error),
-    ensureCheckRun: async (_: unknown, state: { status: string; conclusion: string | null }) =>
-      void states.push([state.status, state.conclusion]),
+    ensureCheckRun: async (_: unknown, state: { status: string; conclusion: string | null; externalId: string }) => {
+      states.push([state.status, state.conclusion]);
+      runs.add(state.externalId);
+    },
   };
   const ports = {
     host,
     model: { info: { name: "m", version: "1" } },
+    bundled: async () => ({ info: { name: "m", version: "of the repository's own settings" } }),
     reviews: { pull: async () => ({ pausedBy: null, rounds: [] }) },
     parseConfig: () => ({ config: DEFAULT_REPO_CONFIG, problems: [] }),
   } as unknown as ReviewPullPorts;
@@ -26,7 +30,7 @@ function world(error: Error) {
     ...{ installationId: 1, repositoryId: 1, owner: "o", repo: "r", issueNumber: 7 },
     ...{ asked: true, full: false, head: null, command: null },
   };
-  return { states, ports, payload };
+  return { states, runs, ports, payload };
 }
 
 /** A review in which reading the files fails; what its check run said, in order. */
@@ -52,9 +56,21 @@ test("a review that is given up leaves no check run in progress: a required one 
 });
 
 test("a review whose worker dies at every attempt is closed when its job is buried", async () => {
-  const { states, ports, payload } = world(new Error("never reached"));
-  await noteDeadReview(ports, { kind: "review-pull", payload } as never);
-  expect(states).toEqual([["completed", "neutral"]]);
+  const { states, runs, ports, payload } = world(new Error("the worker died"));
+  ports.parseConfig = () => ({
+    config: { ...DEFAULT_REPO_CONFIG, prm: { ...DEFAULT_REPO_CONFIG.prm, model: "funprm-mini" } },
+    problems: [],
+    origins: {},
+  });
+  const job = { kind: "review-pull", payload, attempts: 1, maxAttempts: 3 } as never;
+  await expect(reviewPull(ports, job, new AbortController().signal)).rejects.toThrow("the worker died");
+  await noteDeadReview(ports, job);
+  expect(states).toEqual([
+    ["in_progress", null],
+    ["completed", "neutral"],
+  ]);
+  // One check run, though the repository chose another model than the app's.
+  expect([...runs]).toEqual(["review-7"]);
 });
 
 test("an event of a head that was pushed over says nothing: the newer one has a job of its own", async () => {

@@ -118,7 +118,7 @@ function reviewOf(name: string, payload: Webhook["payload"], place: Omit<IssuePl
     const head = payload.pull_request?.head?.sha ?? null;
     return reviewJob({ ...place, issueNumber: number, trigger, asked: false, full: false, head, command: null });
   }
-  const number = /^review-(\d+)-/.exec(payload.check_run?.external_id ?? "")?.[1];
+  const number = /^review-(\d+)(?:-|$)/.exec(payload.check_run?.external_id ?? "")?.[1];
   if (number === undefined || payload.sender?.type === "Bot") return null;
   const at = { ...place, issueNumber: Number(number) };
   if (payload.requested_action?.identifier === "ignore-all")
