@@ -3,6 +3,7 @@
  * in any order. Unknown is never a negative, pending stays pending.
  */
 import type { Verdict } from "./candidate.ts";
+import { isRunnerFile } from "./repository-tests.ts";
 
 /** How long after the merge a revert or a fix still counts, in milliseconds: 30 days. */
 export const SURVIVAL_WINDOW = 30 * 24 * 3600 * 1000;
@@ -256,13 +257,13 @@ const CI_PATHS = [
   /^\.(circleci|buildkite|gitlab)\//,
   /^\.(gitlab-ci|travis|drone|cirrus)\.ya?ml$/,
   /^(azure-pipelines|appveyor|bitbucket-pipelines)\.ya?ml$/,
-  /(^|\/)(Jenkinsfile|tox\.ini|noxfile\.py|conftest\.py|pytest\.ini|\.coveragerc)$/,
-  /(^|\/)(vitest|jest|playwright|karma)\.config\.[cm]?[jt]s$/,
-  /(^|\/)\.mocharc\.(c?js|json|ya?ml)$/,
+  /(^|\/)(Jenkinsfile|GNUmakefile|[Mm]akefile|\.pre-commit-config\.ya?ml)$/,
+  // Its `tests` say what our own check runs.
+  /^\.github\/funprm\.yml$/,
 ];
 
 function decidesChecks(path: string): boolean {
-  return CI_PATHS.some((pattern) => pattern.test(path));
+  return isRunnerFile(path) || CI_PATHS.some((pattern) => pattern.test(path));
 }
 
 function checksVerdict(

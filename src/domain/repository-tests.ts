@@ -6,12 +6,22 @@ import type { RepositoryTestRun } from "./judge.ts";
 export function isTestOrRunnerFile(path: string): boolean {
   const name = path.slice(path.lastIndexOf("/") + 1);
   return (
-    /^(test_.*|.*_test|conftest)\.py$/.test(name) ||
+    /^(test_.*|.*_test)\.py$/.test(name) ||
     /\.(test|spec)\.[cm]?[jt]sx?$/.test(name) ||
     /(^|\/)(tests?|__tests__)\//.test(path) ||
-    /^(pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|package\.json|package-lock\.json|noxfile\.py|sitecustomize\.py|usercustomize\.py|\.coveragerc|(jest|vitest|mocha)\.config\..*|\.mocharc.*)$/.test(
+    isRunnerFile(path)
+  );
+}
+
+/** What decides how tests run and which, and whether they pass: by name, at any depth. */
+export function isRunnerFile(path: string): boolean {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  return (
+    /^(pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|package\.json|package-lock\.json|\.coveragerc|\.mocharc.*)$/.test(
       name,
     ) ||
+    /^(conftest|noxfile|sitecustomize|usercustomize)\.py$/.test(name) ||
+    /^(jest|vitest|mocha|playwright|karma)\.config\..*$/.test(name) ||
     /\.pth$/.test(name) ||
     // Would be imported in place of the runner.
     /^(pytest|_pytest|pluggy|iniconfig|unittest|doctest)(\.py$|\/)/.test(path)

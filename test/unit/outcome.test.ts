@@ -242,6 +242,23 @@ const HISTORIES: [name: string, events: OutcomeEvent[], state: State, grade: Gra
     null,
   ],
   ["conftest changed", [opened, changes(HEAD, ["tests/conftest.py"]), merged(), ...green, ...fixes], "merged", null],
+  ...[
+    "pyproject.toml",
+    "lib/setup.cfg",
+    "tox.ini",
+    "pytest.ini",
+    "package.json",
+    "Makefile",
+    ".github/funprm.yml",
+    "src/sitecustomize.py",
+    ".pre-commit-config.yaml",
+    "vitest.config.ts",
+  ].map((path): [string, OutcomeEvent[], State, null] => [
+    `${path} changed`,
+    [opened, changes(HEAD, ["src/a.py", path]), merged(), ...green, ...fixes],
+    "merged",
+    null,
+  ]),
   ["CI files changed at an older head only", [...good, changes(OLD, [".github/workflows/ci.yml"])], "merged", "B+"],
   ["merged as proposed", [...good, proposed], "merged", "B+"],
   [
