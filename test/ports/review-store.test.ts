@@ -98,6 +98,23 @@ function reviewStorePromises(
     await close();
   });
 
+  it("forgets a row by the installation that wrote it last: a repository comes back under a new one", async () => {
+    const { reviews, close } = await opened();
+    for (const installationId of [7, 8]) {
+      await reviews.saveReviewed([row({ installationId })]);
+      await reviews.saveFinding(finding({ installationId }));
+    }
+    const left = async () => [
+      (await reviews.reviewed({ repositoryId: place.repositoryId })).length,
+      (await reviews.findings({ repositoryId: place.repositoryId })).length,
+    ];
+    await reviews.deleteInstallation(7);
+    expect(await left()).toEqual([1, 1]);
+    await reviews.deleteInstallation(8);
+    expect(await left()).toEqual([0, 0]);
+    await close();
+  });
+
   it("knows pauses and rounds of a pull request, none at first", async () => {
     const { reviews, close } = await opened();
     expect(await reviews.pull(place)).toEqual({ ...place, pausedBy: null, rounds: [] });

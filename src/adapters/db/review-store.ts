@@ -28,8 +28,9 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
                installation_id, language, value, attribution, base_attribution, finding, sketch, reviewed_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT (repository_id, pull_request, head, function_id, body_hash, model_version) DO UPDATE
-             SET value = excluded.value, attribution = excluded.attribution, base_attribution = excluded.base_attribution,
-                 finding = excluded.finding, sketch = excluded.sketch, reviewed_at = excluded.reviewed_at`,
+             SET installation_id = excluded.installation_id, value = excluded.value, attribution = excluded.attribution,
+                 base_attribution = excluded.base_attribution, finding = excluded.finding, sketch = excluded.sketch,
+                 reviewed_at = excluded.reviewed_at`,
             [
               row.repositoryId,
               row.pullRequest,
@@ -80,8 +81,8 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
            comment_id, thread_id, created_at, updated_at, record)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)
          ON CONFLICT (repository_id, pull_request, path, name, body_hash, model_version) DO UPDATE
-         SET state = excluded.state, comment_id = excluded.comment_id, thread_id = excluded.thread_id,
-             updated_at = excluded.updated_at, record = excluded.record`,
+         SET installation_id = excluded.installation_id, state = excluded.state, comment_id = excluded.comment_id,
+             thread_id = excluded.thread_id, updated_at = excluded.updated_at, record = excluded.record`,
         [
           finding.repositoryId,
           finding.pullRequest,
