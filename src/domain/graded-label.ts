@@ -12,6 +12,7 @@ import {
   type OutcomeEvent,
   ofKind,
   outcomeOf,
+  type TestResult,
 } from "./outcome.ts";
 
 /** A+, A−: a test that runs the function; B+, B−: green checks with coverage, revert or fix; C: reported, never trained on. */
@@ -55,10 +56,15 @@ export function gradedLabels(repository: number, delivered: readonly OutcomeEven
   const proposed = ofKind(events, "proposed").at(-1)?.functions ?? changes.functions;
   const inFull = { ...outcome, author };
   const facts = { repository, pullRequest: number, author };
+  const runs = ofKind(events, "tests");
+  const tests: TestRows = {
+    head: rowsByTest(runs.filter((run) => outcome.shas.includes(run.sha))),
+    base: rowsByTest(runs.filter((run) => run.sha === outcome.base)),
+  };
   const standing = [...proposed]
     .sort((a, b) => (a.id < b.id ? -1 : 1))
     .flatMap(({ id, hash }) =>
-      signalsOf(id, atHead.get(id) === hash, inFull, events).map(
+      signalsOf(id, atHead.get(id) === hash, inFull, tests).map(
         (signal): GradedLabel => ({
           ...facts,
           head,
@@ -71,7 +77,7 @@ export function gradedLabels(repository: number, delivered: readonly OutcomeEven
         }),
       ),
     );
-  return [...standing, ...replaced(facts, changes.functions, inFull, events)];
+  return [...standing, ...replaced(facts, changes.functions, inFull, tests)];
 }
 
 /**
@@ -82,27 +88,18 @@ function replaced(
   facts: Pick<GradedLabel, "repository" | "pullRequest" | "author">,
   functions: readonly FunctionAt[],
   outcome: Outcome,
-  events: readonly OutcomeEvent[],
+  { head, base }: TestRows,
 ): GradedLabel[] {
   if (outcome.state !== "merged" || outcome.base === null) return [];
-  const runs = ofKind(events, "tests");
-  const of = (shas: readonly string[]) => runs.filter((run) => shas.includes(run.sha));
-  const [now, then] = [of(outcome.shas), of([outcome.base])];
-  const rows = (from: readonly EventOf<"tests">[], test: string) =>
-    from.flatMap((run) =>
-      run.results
-        .filter((row) => row.id === test && row.outcome !== "skipped")
-        .map((row) => ({ ...row, event: run.id })),
-    );
-  const failing = new Set(
-    then
-      .flatMap((run) => run.results.filter((row) => row.outcome === "failed" || row.outcome === "error"))
-      .map((row) => row.id),
-  );
+  const failing = [...base]
+    .filter(([, rows]) => rows.some((row) => row.outcome !== "passed"))
+    .map(([test]) => test)
+    .sort();
   const found = new Map<string, GradedLabel>();
-  for (const test of [...failing].sort()) {
-    const [after, before] = [rows(now, test), rows(then, test)];
-    const ran = functions.filter((one) => [...after, ...before].some((row) => row.executes.includes(one.id)));
+  for (const test of failing) {
+    const [after, before] = [head.get(test) ?? [], base.get(test)!];
+    const executed = new Set([...after, ...before].flatMap((row) => row.executes));
+    const ran = functions.filter((one) => executed.has(one.id));
     const only = ran[0];
     if (ran.length !== 1 || only?.before === undefined || found.has(only.id)) continue;
     // Comments and blank lines are no other text: what mended the test is elsewhere.
@@ -125,24 +122,14 @@ function replaced(
   return [...found.values()];
 }
 
-function signalsOf(
-  id: string,
-  unchanged: boolean,
-  outcome: Outcome & { author: string },
-  events: readonly OutcomeEvent[],
-): Signal[] {
+function signalsOf(id: string, unchanged: boolean, outcome: Outcome & { author: string }, rows: TestRows): Signal[] {
   const { author } = outcome;
   const only = (reason: string): Signal[] => [{ grade: "C", actor: author, reason, events: outcome.evidence }];
   // What was not merged was not vetted: its own tests must not earn its author a label.
   if (outcome.state === "closed") return only("closed unmerged");
   if (!unchanged) return only("rewritten or dropped before the merge");
   const signals: Signal[] = [];
-  const runs = ofKind(events, "tests");
-  const tests = testsOf(
-    id,
-    runs.filter((run) => outcome.shas.includes(run.sha)),
-    runs.filter((run) => run.sha === outcome.base),
-  );
+  const tests = testsOf(id, rows);
   if (tests.broken) signals.push({ grade: "A-", actor: author, ...tests.broken });
   if (tests.fixed) signals.push({ grade: "A+", actor: author, ...tests.fixed });
   for (const edit of outcome.reverts)
@@ -167,24 +154,29 @@ function signalsOf(
 
 type TestFinding = { reason: string; events: string[] } | null;
 
+type TestRow = TestResult & { event: string; run: string };
+/** What each test said in all runs of the merged code and of base, skips left out. */
+type TestRows = { head: ReadonlyMap<string, TestRow[]>; base: ReadonlyMap<string, TestRow[]> };
+
+function rowsByTest(runs: readonly EventOf<"tests">[]): Map<string, TestRow[]> {
+  const rows = runs.flatMap((run) =>
+    run.results
+      .filter((result) => result.outcome !== "skipped")
+      .map((result) => ({ ...result, event: run.id, run: `${run.sha} ${run.run} ${run.attempt}` })),
+  );
+  return Map.groupBy(rows, (row) => row.id);
+}
+
 /** What the tests that execute function `id` say: per test over all runs of the merged code against all runs of base. */
 function testsOf(
   id: string,
-  head: readonly EventOf<"tests">[],
-  base: readonly EventOf<"tests">[],
+  { head, base }: TestRows,
 ): { broken: TestFinding; fixed: TestFinding; covered: string[] | null } {
-  const rowsOf = (runs: readonly EventOf<"tests">[], test?: string) =>
-    runs.flatMap((run) =>
-      run.results
-        .filter((result) => (test === undefined || result.id === test) && result.outcome !== "skipped")
-        .map((result) => ({ ...result, event: run.id, run: `${run.sha} ${run.run} ${run.attempt}` })),
-    );
-  const executing = rowsOf(head).filter((row) => row.executes.includes(id));
+  const executing = [...head].filter(([, rows]) => rows.some((row) => row.executes.includes(id)));
   const found = { broken: null as TestFinding, fixed: null as TestFinding };
   const covered: string[] = [];
-  for (const test of [...new Set(executing.map((row) => row.id))].sort()) {
-    const now = rowsOf(head, test);
-    const before = rowsOf(base, test);
+  for (const [test, now] of executing.sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const before = base.get(test) ?? [];
     const passes = now.every((row) => row.outcome === "passed");
     if (passes) covered.push(...now.map((row) => row.event));
     if (before.length === 0) continue;

@@ -429,6 +429,24 @@ describe("an outcome and its labels", () => {
     expect(outcome.reverts.map((edit) => edit.commit)).toEqual([shas.at(-1)]);
   });
 
+  test("each result of a run is looked at a few times, however many tests there are", () => {
+    let reads = 0;
+    const results = Array.from(
+      { length: 1_000 },
+      (_, i): TestResult => ({
+        ...one("passed"),
+        get id() {
+          reads += 1;
+          return `t${i}`;
+        },
+      }),
+    );
+    const failed = results.map((_, i): TestResult => ({ ...one("failed"), id: `t${i}` }));
+    const labels = decided(gradedLabels(1, [...done, tests(HEAD, results), tests(BASE, failed)], NOW));
+    expect(labels.map((label) => label.grade)).toEqual(["A+"]);
+    expect(reads).toBeLessThan(20 * results.length);
+  });
+
   test("a label names its head, actor and events", () => {
     const [label] = decided(gradedLabels(1, [...good, push(12, { message: reverting(FINAL) })], NOW));
     expect(label).toMatchObject({ repository: 1, pullRequest: 7, head: HEAD, hash: "f1", actor: "rob", author: "ann" });
