@@ -159,6 +159,23 @@ function reviewStorePromises(
     await close();
   });
 
+  it("forgets a calibration with its installation, though all that was reviewed is older than the retention", async () => {
+    const { reviews, close } = await opened();
+    const fitted = {
+      ...{ language: "python" as const, modelVersion: "m@1", state: "repository" as const, points: [], buckets: [] },
+      ...{ labels: { repository: 100, others: 0 }, brier: 0.2, ece: 0.01 },
+      calibrator: { kind: "platt" as const, slope: 1, intercept: 0, labels: 100 },
+    };
+    const saved = [place.repositoryId, 6, 0].map((repositoryId) => ({ ...fitted, repositoryId }));
+    await reviews.saveReviewed([row(), row({ repositoryId: 6, installationId: 8 })]);
+    for (const one of saved) await reviews.saveCalibration(one);
+    await reviews.expireBefore(new Date(Date.UTC(2027, 0, 1)));
+    await reviews.deleteInstallation(7);
+    const left = await Promise.all(saved.map((one) => reviews.calibration(one)));
+    expect(left.map((one) => one?.repositoryId ?? null)).toEqual([null, 6, 0]);
+    await close();
+  });
+
   it("forgets an installation, and what is older than the retention, and nothing else", async () => {
     const { reviews, close } = await opened();
     const other = { repositoryId: 6, installationId: 8 };

@@ -164,8 +164,9 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
       }
       const saved = { ...calibration, version: (known?.version ?? 0) + 1, fittedAt: instant() };
       await sql.query(
-        `INSERT INTO calibrations (repository_id, language, model_version, version, fitted_at, record)
-         VALUES ($1, $2, $3, $4, $5, $6)`,
+        `INSERT INTO calibrations (repository_id, language, model_version, version, fitted_at, record, installation_id)
+         VALUES ($1, $2, $3, $4, $5, $6, COALESCE((SELECT installation_id FROM reviewed_functions
+           WHERE repository_id = $1 ORDER BY reviewed_at DESC LIMIT 1), 0))`,
         [
           saved.repositoryId,
           saved.language,
@@ -180,12 +181,7 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
 
     deleteInstallation: (installationId) =>
       sql.transaction(async (inside) => {
-        await inside.query(
-          `DELETE FROM calibrations WHERE repository_id IN
-             (SELECT repository_id FROM reviewed_pulls WHERE installation_id = $1)`,
-          [installationId],
-        );
-        for (const table of ["reviewed_functions", "findings", "reviewed_pulls", "reward_cache"])
+        for (const table of ["calibrations", "reviewed_functions", "findings", "reviewed_pulls", "reward_cache"])
           await inside.query(`DELETE FROM ${table} WHERE installation_id = $1`, [installationId]);
       }),
     expireBefore: (instant) =>
