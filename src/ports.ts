@@ -309,8 +309,8 @@ export type PullRequestEnd = {
 export type CommitFacts = {
   sha: string;
   message: string;
-  /** Login of its author, `ghost` when GitHub knows none. */
-  author: string;
+  /** Login of its author where a signature that GitHub verified vouches for it; null where only an e-mail address does. */
+  author: string | null;
   /** When it was committed, ISO 8601. */
   at: string;
   parents: string[];
@@ -485,7 +485,10 @@ export interface RunStore {
   ): Promise<{ run: Run; joined: boolean }>;
   run(id: string): Promise<Run | null>;
   latestRun(repositoryId: number, issueNumber: number): Promise<Run | null>;
+  /** Newest first. */
   listRuns(limit: number): Promise<Run[]>;
+  /** Newest first. */
+  runsOfRepository(repositoryId: number): Promise<Run[]>;
   /**
    * Merges the given fields. `fence` is that of the running job that works on the run, 0 for a run that no job works on (a
    * local solve). The highest fence that has written owns the run: lower ones get `FENCED`.

@@ -66,7 +66,6 @@ const OWN_CHECKS = /^FunPRM\b/;
 const SANDBOX_CHECK = "tests in the sandbox";
 /** What the sweep reads again: lost webhooks of three days (product.md 4.6), and one more. */
 const SWEPT_MS = 4 * 86_400_000;
-const MOST_RUNS = 1_000;
 
 export async function recordOutcome(ports: RecordOutcomePorts, job: Job, signal: AbortSignal): Promise<void> {
   const { saw, installationId, repositoryId, owner, repo } = job.payload as RecordOutcomePayload;
@@ -106,7 +105,7 @@ export async function repositoriesToSweep({
 async function recordPushed(
   ports: RecordOutcomePorts,
   ref: RepoRef,
-  push: { branch: string; before: string | null; after: string; at: number | null },
+  push: { branch: string; before: string | null; after: string; at: number | null; by: string | null },
   signal: AbortSignal,
 ): Promise<void> {
   const { learning, clock } = ports;
@@ -126,7 +125,8 @@ async function sweep(ports: RecordOutcomePorts, ref: RepoRef, signal: AbortSigna
   const { host, learning, clock } = ports;
   const { defaultBranch } = await host.repository(ref);
   const after = await host.branchSha(ref, defaultBranch);
-  if (after !== null) await recordPushed(ports, ref, { branch: defaultBranch, before: null, after, at: null }, signal);
+  if (after !== null)
+    await recordPushed(ports, ref, { branch: defaultBranch, before: null, after, at: null, by: null }, signal);
   const now = clock.now().getTime();
   for (const { pullRequest } of await learning.pullRequests({ repositoryId: ref.repositoryId })) {
     const events = await learning.events(ref.repositoryId, pullRequest);
@@ -439,7 +439,7 @@ async function runsOf(
   pull: PullRequestFacts,
   end: PullRequestEnd,
 ): Promise<{ runs: Run[]; by: EventOf<"linked">["by"] }> {
-  const stored = (await runs.listRuns(MOST_RUNS)).filter((run) => run.repositoryId === ref.repositoryId);
+  const stored = await runs.runsOfRepository(ref.repositoryId);
   const ofIssue = (number: number) => stored.filter((run) => run.issueNumber === number);
   const own = stored.find((run) => run.pullRequest?.number === pull.number);
   if (own) return { runs: ofIssue(own.issueNumber), by: "run" };

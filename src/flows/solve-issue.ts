@@ -423,14 +423,10 @@ class Attempt {
   ): Promise<{ head: string | null; restore: { path: string; content: Uint8Array | null }[] }> {
     if (this.#run.generation === 1) return { head: null, restore: [] };
     const { runs } = this.#ports;
-    const all = await runs.listRuns(1_000);
+    const all = await runs.runsOfRepository(this.#run.repositoryId);
     const before = all
       .filter(
-        (run) =>
-          run.repositoryId === this.#run.repositoryId &&
-          run.issueNumber === this.#run.issueNumber &&
-          run.generation < this.#run.generation &&
-          run.pullRequest,
+        (run) => run.issueNumber === this.#run.issueNumber && run.generation < this.#run.generation && run.pullRequest,
       )
       .sort((a, b) => b.generation - a.generation)[0];
     // A moved base would make the old commits part of the new pull request's difference.

@@ -105,7 +105,7 @@ describe("commits that land", () => {
     landedCommits(
       { ...ports, host: { ...ports.host, commit: async (_, sha) => commits.find((one) => one.sha === sha)! } },
       place,
-      { branch: "main", after: commits[0]!.sha, before: null, since: 0, at: null, ...push },
+      { branch: "main", after: commits[0]!.sha, before: null, since: 0, at: null, by: null, ...push },
       new Set(),
       new AbortController().signal,
     );
@@ -116,6 +116,27 @@ describe("commits that land", () => {
     expect(ofKind([event!], "pushed")[0]!.commits[0]!.message).toBe(
       "Bump\n\nReverts other/lib#7\nReverts #8\nReverts #9",
     );
+  });
+
+  it("who pushed decides, else an author that a signature vouches for, else nobody", async () => {
+    const fix = { message: "Fix one", parents: ["base"] };
+    const said = async (author: string | null, by: string | null) => {
+      const [event] = await landed([commitOf("a", { ...fix, author })], { by, before: "base" });
+      return { actor: event!.actor, functions: ofKind([event!], "pushed")[0]!.commits[0]!.functions };
+    };
+    expect(await said("eve", "rob")).toEqual({ actor: "rob", functions: [] });
+    expect(await said("ann", null)).toEqual({ actor: "ann", functions: [] });
+    expect(await said(null, null)).toEqual({ actor: "(unknown)", functions: null });
+  });
+
+  it("the commits of one push follow each other as they landed", async () => {
+    const chain = ["c", "a", "b"].map((sha, i, all) => commitOf(sha, { parents: all.slice(i + 1, i + 2) }));
+    const events = await landed(chain, { at: 1_000, by: "rob" });
+    expect(events.map(({ id, at: when }) => [id, when])).toEqual([
+      ["pushed:b", 1_000],
+      ["pushed:a", 1_001],
+      ["pushed:c", 1_002],
+    ]);
   });
 });
 
@@ -191,6 +212,19 @@ describe("recording outcomes", { timeout: 180_000 }, () => {
     await github.act("merge", { ...at, number, login: "ann", method: "squash" });
     await record({ kind: "pull", number });
     expect(outcomeOf(await events(number), NOW).state).toBe("merged");
+  });
+
+  it("finds the run of a pull request however many newer ones other repositories have", async () => {
+    await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
+    const number = await open("work", "Two");
+    const start = { ...ref, issueNumber: 900, trigger: { kind: "label" as const, label: "fix" }, startedBy: "ann" };
+    const { run } = await ports.runs.openRun(start);
+    await ports.runs.saveRun(run.id, { state: "opened", pullRequest: { number, url: "", draft: false } as never }, 0);
+    const all = ports.runs.listRuns;
+    ports.runs.listRuns = async () => [];
+    await record({ kind: "pull", number });
+    ports.runs.listRuns = all;
+    expect(ofKind(await events(number), "linked")).toMatchObject([{ run: run.id, by: "run" }]);
   });
 
   it("checks of a repository that nothing is known of are not kept", async () => {

@@ -73,6 +73,10 @@ export function createRunStore(sql: Sql, now: () => Date, newId: () => string): 
     listRuns: async (limit) => {
       return (await sql.query("SELECT * FROM runs ORDER BY id DESC LIMIT $1", [limit])).map(runFrom);
     },
+    runsOfRepository: async (repositoryId) => {
+      const rows = await sql.query("SELECT * FROM runs WHERE repository_id = $1 ORDER BY id DESC", [repositoryId]);
+      return rows.map(runFrom);
+    },
 
     saveRun: (id, change, fence) =>
       sql.transaction(async (inside) => {
