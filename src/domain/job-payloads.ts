@@ -83,8 +83,8 @@ export type AnswerFindingPayload = IssuePlace & {
 export type RecordOutcomePayload = Omit<IssuePlace, "issueNumber"> & {
   saw: /** It was closed, merged or opened again: the job reads which. */
     | { kind: "pull"; number: number }
-    /** `after` and `before` are heads of a branch; `at` is milliseconds since 1970. */
-    | { kind: "pushed"; branch: string; before: string; after: string; at: number }
+    /** `after` and `before` are heads of a branch; `at` is milliseconds since 1970; `by` is who pushed, for GitHub. */
+    | { kind: "pushed"; branch: string; before: string; after: string; at: number; by: string | null }
     /** What a webhook says of checks at a commit; null: the job reads all. */
     | { kind: "checks"; sha: string; checks: SeenCheck[] | null }
     | { kind: "branch_renamed"; from: string; to: string; at: number }

@@ -224,8 +224,9 @@ export function commitsNamed(event: OutcomeEvent): string[] {
   }
 }
 
-/** Whom GitHub shows where an account is gone. */
-const NOBODY = "ghost";
+/** In place of a login; none has brackets around it. */
+export const UNKNOWN_ACTOR = "(unknown)";
+const REMOVED_ACTOR = "(removed)";
 /** Facts that say what `actor` thinks of code; the others only say that something took place. */
 const OPINIONS: ReadonlySet<OutcomeEvent["kind"]> = new Set(["pushed", "verdict", "thread_resolved"]);
 
@@ -237,7 +238,7 @@ export function withoutActor(events: readonly OutcomeEvent[], actor: string): Ou
   const isTheirs = (event: OutcomeEvent) => event.actor.toLowerCase() === actor.toLowerCase();
   if (events.some((event) => event.kind === "opened" && isTheirs(event))) return [];
   return events.flatMap((event) =>
-    !isTheirs(event) ? [event] : OPINIONS.has(event.kind) ? [] : [{ ...event, actor: NOBODY }],
+    !isTheirs(event) ? [event] : OPINIONS.has(event.kind) ? [] : [{ ...event, actor: REMOVED_ACTOR }],
   );
 }
 

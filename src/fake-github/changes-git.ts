@@ -216,7 +216,10 @@ export function mergePull(
     method === "rebase"
       ? rebased(world, repo, pull, base, login)
       : merged(world, repo, issue, { base, tree, login, method });
-  if (method !== "rebase") repo.commitLogins.set(sha, login);
+  if (method !== "rebase") {
+    repo.commitLogins.set(sha, login);
+    repo.verified.add(sha);
+  }
   moveBranch(world, repo, pull.baseRef, { old: base, sha, login });
   const now = world.now();
   Object.assign(pull, { merged: true, mergedAt: now, mergedBy: login, mergeCommitSha: sha });

@@ -152,7 +152,7 @@ export type Repo = {
   customRoles: Map<string, "admin" | "write" | "read">;
   rulesets: Ruleset[];
   checkRuns: CheckRun[];
-  /** Commits made through the API by the app without an author of their own: shown as Verified. */
+  /** Commits that GitHub signs: merges, and those of the app through the API without an author of its own. */
   verified: Set<string>;
   /** Login of whoever pushed or made a commit, where the server knows. */
   commitLogins: Map<string, string>;

@@ -1,5 +1,11 @@
 /** Commits that land on the default branch: reverts and later fixes of what was merged (product.md 4.9). */
-import { type DefaultBranchCommit, functionId, type OutcomeEvent, saysFixOrRevert } from "../domain/outcome.ts";
+import {
+  type DefaultBranchCommit,
+  functionId,
+  type OutcomeEvent,
+  saysFixOrRevert,
+  UNKNOWN_ACTOR,
+} from "../domain/outcome.ts";
 import { type ReviewedFile, reviewedLanguage, scopeOfReview } from "../domain/review-scope.ts";
 import type { CommitFacts, GitHost, LearningStore, RepoRef, Syntax } from "../ports.ts";
 import { VALIDATED_LANGUAGES } from "./review-change.ts";
@@ -17,7 +23,7 @@ const MOST_FILES = 50;
 export async function landedCommits(
   { host, syntax }: LandedPorts,
   ref: RepoRef,
-  push: { branch: string; after: string; before: string | null; since: number; at: number | null },
+  push: { branch: string; after: string; before: string | null; since: number; at: number | null; by: string | null },
   known: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<OutcomeEvent[]> {
@@ -28,23 +34,26 @@ export async function landedCommits(
     const commit: CommitFacts = await host.commit(ref, sha);
     if (Date.parse(commit.at) < push.since) break;
     const message = ownReverts(ref, await messageOf(host, ref, commit));
+    // The author is whoever a git e-mail address names: nobody's label may rest on that.
+    const actor = push.by ?? commit.author;
     const said: DefaultBranchCommit = {
       sha,
       message,
-      functions: saysFixOrRevert(message) ? await functionsOf(host, syntax, ref, commit) : null,
+      functions: actor !== null && saysFixOrRevert(message) ? await functionsOf(host, syntax, ref, commit) : null,
     };
     events.push({
       id: landedId(sha),
       // A commit may be written long before it lands: a push says when.
       at: push.at ?? Date.parse(commit.at),
-      actor: commit.author,
+      actor: actor ?? UNKNOWN_ACTOR,
       kind: "pushed",
       branch: push.branch,
       commits: [said],
     });
     sha = commit.parents[0];
   }
-  return events;
+  // Those of one push, or of one second, follow each other: what reverts is later than what it reverts.
+  return events.reverse().map((event, index) => ({ ...event, at: event.at + index }));
 }
 
 export function landedId(sha: string): string {

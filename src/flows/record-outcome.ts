@@ -181,6 +181,8 @@ async function recordPull(ports: RecordOutcomePorts, ref: RepoRef, number: numbe
     ),
     ...(await endEvents(ports, ref, pull, end)),
   ]);
+  // The log refuses what a removed person opened: then nothing else of it may stand, its code least of all.
+  if (ofKind(await learning.events(ref.repositoryId, number), "opened").length === 0) return;
   if (end.mergedAt === null) return;
   await recordChecks(ports, ref, key, pull, base);
   await recordMerged(ports, ref, key, { pull, base, runs: found.runs, own, config, cloneUrl: facts.cloneUrl }, signal);

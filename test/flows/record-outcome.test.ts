@@ -235,4 +235,14 @@ describe("recording outcomes", { timeout: 180_000 }, () => {
     });
     expect((await ports.learning.repositories()).some((one) => one.repo === at.repo)).toBe(false);
   });
+
+  it("of a removed person's later pull request nothing is kept, its code least of all", async () => {
+    await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
+    const number = await open("work", "Two");
+    await github.act("merge", { ...at, number, login: "ann", method: "squash" });
+    await ports.learning.removeActor("Ann");
+    await record({ kind: "pull", number });
+    expect(await events(number)).toEqual([]);
+    expect(await ports.learning.texts(ref.repositoryId, number)).toEqual([]);
+  });
 });

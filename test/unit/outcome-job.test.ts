@@ -26,8 +26,8 @@ describe("webhooks of outcomes", () => {
     ["pull_request", { action: "opened", pull_request: { number: 3 } }, null],
     [
       "push",
-      { ref: "refs/heads/main", before: "b", after: SHA },
-      { kind: "pushed", branch: "main", before: "b", after: SHA, at: 1_700_000_000_000 },
+      { ref: "refs/heads/main", before: "b", after: SHA, sender: { login: "mia" } },
+      { kind: "pushed", branch: "main", before: "b", after: SHA, at: 1_700_000_000_000, by: "mia" },
     ],
     ["push", { ref: "refs/heads/other", before: "b", after: SHA }, null],
     ["push", { ref: "refs/heads/main", before: "b", after: "0", deleted: true }, null],

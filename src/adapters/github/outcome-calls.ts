@@ -5,6 +5,9 @@ import type { GitHubClient } from "./client.ts";
 
 type OutcomeCalls = Pick<GitHost, "pullRequestEnd" | "commit" | "checks" | "requiredChecks">;
 
+/** Committer of what is merged or edited on GitHub's pages. */
+const GITHUB_ITSELF = "web-flow";
+
 type DiffEntry = {
   filename: string;
   previous_filename?: string;
@@ -49,7 +52,7 @@ export function outcomeCalls(client: GitHubClient, appId: number): OutcomeCalls 
       return {
         sha: data.sha,
         message: data.commit.message,
-        author: data.author?.login ?? "ghost",
+        author: vouchedAuthor(data),
         at: data.commit.committer?.date ?? data.commit.author?.date ?? "",
         parents: data.parents.map((parent) => parent.sha),
         files: ((data.files ?? []) as DiffEntry[]).map(fileFacts),
@@ -91,6 +94,21 @@ export function outcomeCalls(client: GitHubClient, appId: number): OutcomeCalls 
       );
     },
   };
+}
+
+/** A signature is its committer's: GitHub's own, or the author's where that is the same person. */
+function vouchedAuthor({
+  author,
+  committer,
+  commit,
+}: {
+  author: { login?: string } | null;
+  committer: { login?: string } | null;
+  commit: { verification?: { verified: boolean } };
+}): string | null {
+  const name = author?.login ?? null;
+  const signer = committer?.login;
+  return commit.verification?.verified === true && (signer === GITHUB_ITSELF || signer === name) ? name : null;
 }
 
 function fileFacts(file: DiffEntry): PullRequestFile {

@@ -16,6 +16,7 @@ export type OutcomeWebhook = {
     pushed_at?: number | string | null;
     updated_at?: string;
   };
+  sender?: { login: string };
   changes?: { default_branch?: { from?: string } };
   pull_request?: { number: number };
   ref?: string;
@@ -83,7 +84,14 @@ function seen(
       const { ref = "", before = "", after = "", deleted } = payload;
       const branch = ref.replace(/^refs\/heads\//, "");
       if (deleted === true || branch !== repository.default_branch) return null;
-      return { kind: "pushed", branch, before, after, at: millisecondsOf(repository.pushed_at) };
+      return {
+        kind: "pushed",
+        branch,
+        before,
+        after,
+        at: millisecondsOf(repository.pushed_at),
+        by: payload.sender?.login ?? null,
+      };
     }
     case "check_run.completed": {
       const run = payload.check_run!;
