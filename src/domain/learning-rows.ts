@@ -58,9 +58,12 @@ export function learntRows(pulls: readonly LearntPull[], options: SnapshotOption
     events: history(options.without.reduce<OutcomeEvent[]>(withoutActor, [...pull.events]), options.now),
   }));
   const groups = groupsOf(known);
-  const rows = [...functionRows(known, groups, options, found), ...candidateRows(known, groups, options, found)].sort(
-    (a, b) => (a.row.id < b.row.id ? -1 : 1),
-  );
+  // Labels of each person, of functions and of candidates together.
+  const taken = new Map<string, number>();
+  const rows = [
+    ...functionRows(known, groups, options, found, taken),
+    ...candidateRows(known, groups, options, found, taken),
+  ].sort((a, b) => (a.row.id < b.row.id ? -1 : 1));
   labelSharedPrefixes(rows.map(({ row }) => row));
   for (const one of rows) found.splits[splitOf(one.row.group)].push(one);
   disjointByText(found);
@@ -157,10 +160,12 @@ function functionRows(
   groups: Groups,
   options: SnapshotOptions,
   found: LearntRows,
+  taken: Map<string, number>,
 ): LearntRow[] {
   const labels = pulls.flatMap((pull) => labelsOf(pull, options.now));
   for (const label of labels) count(found.labels, label.grade);
   const kept = trainable(labels, options.perActor);
+  for (const { actor } of kept) taken.set(actor, (taken.get(actor) ?? 0) + 1);
   const decidedKeys = new Set(labels.filter((label) => label.grade !== "C").map(keyOf)).size;
   count(found.left, "over the cap of one person, or signals that disagree", decidedKeys - kept.length);
   const textOf = (label: GradedLabel) => JSON.stringify([label.repository, label.function, label.hash]);
@@ -205,8 +210,8 @@ function candidateRows(
   groups: Groups,
   options: SnapshotOptions,
   found: LearntRows,
+  taken: Map<string, number>,
 ): LearntRow[] {
-  const taken = new Map<string, number>();
   const seen = new Set<string>();
   return [...pulls]
     .sort((a, b) => a.repositoryId - b.repositoryId || a.pullRequest - b.pullRequest)
