@@ -204,6 +204,8 @@ async function rememberThreads({ host, reviews, markerKey }: PostPorts, at: Post
 async function closeFixed(ports: PostPorts, { round, ref, pull }: Posting): Promise<string[]> {
   const { host, reviews, markerKey } = ports;
   for (const finding of round.fixed) {
+    // First: a resolved thread whose finding is still posted reads as a person's refusal.
+    await reviews.saveFinding({ ...finding, state: "fixed" });
     if (finding.threadId !== null && finding.commentId !== null) {
       const refused = await orRefused(() => host.setThreadResolved(ref, pull.number, finding.threadId!, true));
       if (refused) {
@@ -217,7 +219,6 @@ async function closeFixed(ports: PostPorts, { round, ref, pull }: Posting): Prom
         );
       }
     }
-    await reviews.saveFinding({ ...finding, state: "fixed" });
   }
   return round.fixed.length === 0
     ? []

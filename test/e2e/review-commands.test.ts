@@ -177,6 +177,20 @@ describe("answers to findings", () => {
     expect((await findings(number))[0]).toMatchObject({ state: "posted", commentId: (await threads(number))[0]!.id });
   }, 180_000);
 
+  it("an attempt that died while it closed what is fixed is not taken for a person's refusal", async () => {
+    const number = await reviewed({ "x.py": ["x1"] }, "closing");
+    await world.push({ "x.py": base(["x1"]) }, "closing");
+    const { saveFinding } = world.ports.reviews;
+    world.ports.reviews.saveFinding = async (finding) => {
+      if (finding.state === "fixed") throw new Error("died");
+      await saveFinding(finding);
+    };
+    await expect(world.review(number)).rejects.toThrow("died");
+    world.ports.reviews.saveFinding = saveFinding;
+    await world.review(number);
+    expect((await findings(number)).map(({ state }) => state)).toEqual(["fixed"]);
+  }, 180_000);
+
   it("comments that the store has forgotten are known again by their markers, and a person's branch of our name is reviewed", async () => {
     const number = await reviewed({ "l.py": ["l1", "l2"] }, "funprm/not-ours");
     const comments = await threads(number);
