@@ -30,6 +30,9 @@ def keep(model: RewardModel, folder: Path, ranked: Ranked, score: float, step: i
     if place == 0:
         best = folder / "best"
         best.mkdir(exist_ok=True)
+        # A checkpoint is scored and gone on from with the tokenizer beside its weights.
+        if (folder / "tokenizer.json").exists():
+            shutil.copyfile(folder / "tokenizer.json", best / "tokenizer.json")
         for name in ("model.safetensors", "config.json"):
             part = best / f"{name}.part"
             part.unlink(missing_ok=True)

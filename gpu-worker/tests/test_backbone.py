@@ -273,6 +273,8 @@ validation_rows = 50
     frozen = load_file(backbone / "model.safetensors")["model.layers.0.mlp.up_proj.weight"]
     assert torch.equal(straight["backbone.base_model.model.layers.0.mlp.up_proj.weight"], frozen)
     assert load_model(tmp_path / "cut/best").config.hidden_size == 32
+    # What `funprm evaluate --checkpoint` reads.
+    assert (tmp_path / "cut/best/tokenizer.json").read_bytes() == (tmp_path / "cut/tokenizer.json").read_bytes()
 
 
 @pytest.mark.parametrize(
