@@ -5,6 +5,7 @@ import { type AnswerFindingPayload, reviewJob } from "../domain/job-payloads.ts"
 import { code } from "../domain/markdown.ts";
 import { signMarker } from "../domain/marker.ts";
 import { functionId } from "../domain/outcome.ts";
+import type { ParsedRepoConfig } from "../domain/repo-config.ts";
 import type { Job } from "../domain/run.ts";
 import type { Clock, GitHost, JobStore, LearningStore, ReactionContent, RepoRef, ReviewStore } from "../ports.ts";
 
@@ -14,6 +15,7 @@ export type AnswerFindingPorts = {
   reviews: ReviewStore;
   learning: LearningStore;
   clock: Clock;
+  parseConfig(text: string | null): ParsedRepoConfig;
   markerKey: string;
 };
 
@@ -62,7 +64,7 @@ async function settle(
   const judged = state === "dismissed" ? {} : { verdict: state, judgedAt: ports.clock.now().toISOString() };
   await ports.reviews.saveFinding({ ...finding, ...judged, state, by: payload.by, reason });
   if (state !== "right") await closeThread(ports, at, finding);
-  if (state === "dismissed") return;
+  if (state === "dismissed" || !(await collects(ports, ref))) return;
   const id = functionId(finding.path, finding.name);
   const told = payload.from.kind === "button" ? "" : `${payload.from.kind}:${payload.from.commentId}`;
   await ports.learning.append(
@@ -78,6 +80,18 @@ async function settle(
       },
     ],
   );
+}
+
+/** A file that cannot be read switches nothing on. */
+async function collects({ host, parseConfig }: AnswerFindingPorts, ref: RepoRef): Promise<boolean> {
+  const { defaultBranch } = await host.repository(ref);
+  const tip = await host.branchSha(ref, defaultBranch);
+  const bytes = tip === null ? null : await host.readFile(ref, ".github/funprm.yml", tip);
+  try {
+    return parseConfig(bytes === null ? null : new TextDecoder().decode(bytes)).config.learn.collect !== "none";
+  } catch {
+    return false;
+  }
 }
 
 async function closeThread({ host }: AnswerFindingPorts, { ref, payload }: Answering, finding: Finding): Promise<void> {

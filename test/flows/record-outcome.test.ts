@@ -6,10 +6,12 @@ import { createGitHost } from "../../src/adapters/github/git-host.ts";
 import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
 import { createWorkspace } from "../../src/adapters/workspace/workspace.ts";
 import { parseRepoConfig } from "../../src/config/repo-config.ts";
+import type { Finding } from "../../src/domain/finding.ts";
 import { type RecordOutcomePayload, recordJob } from "../../src/domain/job-payloads.ts";
 import { ofKind, outcomeOf } from "../../src/domain/outcome.ts";
 import type { Job } from "../../src/domain/run.ts";
 import { type FakeGitHub, startFakeGitHub } from "../../src/fake-github/start.ts";
+import { type AnswerFindingPorts, answerFinding } from "../../src/flows/answer-finding.ts";
 import { landedCommits } from "../../src/flows/record-landed.ts";
 import { type RecordOutcomePorts, recordOutcome, repositoriesToSweep } from "../../src/flows/record-outcome.ts";
 import type { Clock, CommitFacts, RepoRef } from "../../src/ports.ts";
@@ -137,6 +139,34 @@ describe("commits that land", () => {
       ["pushed:a", 1_001],
       ["pushed:c", 1_002],
     ]);
+  });
+});
+
+describe("a verdict on a finding", () => {
+  it.each([
+    ["told to the log", null, 1],
+    ["told to nobody where nothing is collected", "learn: { collect: none }\n", 0],
+    ["told to nobody where the settings cannot be read", "learn: [\n", 0],
+  ])("is %s", async (_, config, told) => {
+    const said: unknown[] = [];
+    const finding = { path: "a.py", name: "one", state: "posted", threadId: null } as Finding;
+    const host = {
+      role: async () => "write",
+      repository: async () => ({ defaultBranch: "main" }),
+      branchSha: async () => "tip",
+      readFile: async () => (config === null ? null : new TextEncoder().encode(config)),
+    } as unknown as AnswerFindingPorts["host"];
+    const reviews = {
+      findings: async () => [finding],
+      saveFinding: async () => {},
+    } as unknown as AnswerFindingPorts["reviews"];
+    const learning = { append: async (_: unknown, facts: unknown[]) => void said.push(...facts) };
+    const jobs = { accept: async () => {} };
+    const answering = { ...ports, host, reviews, learning, jobs } as unknown as AnswerFindingPorts;
+    const command = { verb: "wrong", text: "one" };
+    const payload = { installationId: 1, repositoryId: 2, owner: "o", repo: "r", issueNumber: 3, by: "ann", command };
+    await answerFinding(answering, { payload: { ...payload, from: { kind: "button" } } } as unknown as Job);
+    expect(said).toHaveLength(told);
   });
 });
 
