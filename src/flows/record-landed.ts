@@ -24,11 +24,12 @@ export async function landedCommits(
   { host, syntax }: LandedPorts,
   ref: RepoRef,
   push: { branch: string; after: string; before: string | null; since: number; at: number | null; by: string | null },
-  known: ReadonlySet<string>,
+  known: ReadonlyMap<string, number>,
   signal: AbortSignal,
 ): Promise<OutcomeEvent[]> {
   const events: OutcomeEvent[] = [];
-  for (let sha: string | undefined = push.after; sha !== undefined && events.length < MOST_COMMITS; ) {
+  let sha: string | undefined = push.after;
+  while (sha !== undefined && events.length < MOST_COMMITS) {
     signal.throwIfAborted();
     if (sha === push.before || known.has(landedId(sha))) break;
     const commit: CommitFacts = await host.commit(ref, sha);
@@ -52,8 +53,9 @@ export async function landedCommits(
     });
     sha = commit.parents[0];
   }
-  // Those of one push, or of one second, follow each other: what reverts is later than what it reverts.
-  return events.reverse().map((event, index) => ({ ...event, at: event.at + index }));
+  // GitHub counts pushes in seconds. What reverts is later than what it reverts: commits follow each other and the one they stand on.
+  const below = sha === undefined ? undefined : known.get(landedId(sha));
+  return events.reverse().map((event, index) => ({ ...event, at: Math.max(event.at, (below ?? 0) + 1) + index }));
 }
 
 export function landedId(sha: string): string {

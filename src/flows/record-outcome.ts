@@ -114,7 +114,8 @@ async function recordPushed(
     since: new Date(clock.now().getTime() - SURVIVAL_WINDOW - SWEPT_MS),
   });
   if (recent.length === 0) return;
-  const known = new Set(ofKind(await learning.events(ref.repositoryId, null), "pushed").map((event) => event.id));
+  const pushed = ofKind(await learning.events(ref.repositoryId, null), "pushed");
+  const known = new Map(pushed.map((event) => [event.id, event.at]));
   const since = clock.now().getTime() - SWEPT_MS;
   const events = await landedCommits(ports, ref, { ...push, since }, known, signal);
   await learning.append({ ...placeOf(ref), pullRequest: null }, events);

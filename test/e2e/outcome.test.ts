@@ -137,7 +137,7 @@ describe("people's pull requests", () => {
   const test = (name: string, expected: string) =>
     `import unittest\nfrom tidytime.schedule import ${name}\n\n\nclass Test${name}(unittest.TestCase):\n    def test_${name}(self):\n        self.assertEqual(${name}(10, 4), ${expected})\n`;
 
-  it("a function that a new test runs is A+, one that no test runs is C", async () => {
+  it("a new function whose test could not be loaded without it is B+, one that no test runs is C", async () => {
     await push("skip", {
       "tidytime/schedule.py": `${later("skipped", "    return now // every\n")}\n\ndef unseen(x):\n    return x\n`,
       "tests/test_skipped.py": test("skipped", "2"),
@@ -145,7 +145,7 @@ describe("people's pull requests", () => {
     const number = await open("skip", "Count skipped runs");
     await merge(number);
     const known = await recorded(number);
-    expect(grades(known)).toEqual({ "tidytime/schedule.py#skipped": "A+", "tidytime/schedule.py#unseen": "C" });
+    expect(grades(known)).toEqual({ "tidytime/schedule.py#skipped": "B+", "tidytime/schedule.py#unseen": "C" });
   });
 
   it("a revert within the window makes B- of what nothing else vouches for, a revert of the revert takes it back", async () => {

@@ -108,7 +108,7 @@ describe("commits that land", () => {
       { ...ports, host: { ...ports.host, commit: async (_, sha) => commits.find((one) => one.sha === sha)! } },
       place,
       { branch: "main", after: commits[0]!.sha, before: null, since: 0, at: null, by: null, ...push },
-      new Set(),
+      new Map(),
       new AbortController().signal,
     );
 
