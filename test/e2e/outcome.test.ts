@@ -84,8 +84,13 @@ const recorded = (number: number) =>
 const NOW = Date.now() + 86_400_000;
 const grades = (known: readonly OutcomeEvent[]) =>
   Object.fromEntries(decided(gradedLabels(repositoryId, known, NOW)).map((label) => [label.function, label.grade]));
-const labelOf = (known: readonly OutcomeEvent[], name: string): GradedLabel =>
-  decided(gradedLabels(repositoryId, known, NOW)).find((label) => label.function.endsWith(`#${name}`))!;
+/** Of the text that was merged: the one it replaced may have a label too. */
+const labelOf = (known: readonly OutcomeEvent[], name: string): GradedLabel => {
+  const merged = ofKind(known, "changes").flatMap((event) => event.functions.map(({ hash }) => hash));
+  return decided(gradedLabels(repositoryId, known, NOW)).find(
+    (label) => label.function.endsWith(`#${name}`) && merged.includes(label.hash),
+  )!;
+};
 
 describe("the app's own pull request, merged with a person's tests", () => {
   let known: OutcomeEvent[];
