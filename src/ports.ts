@@ -485,10 +485,8 @@ export interface RunStore {
   ): Promise<{ run: Run; joined: boolean }>;
   run(id: string): Promise<Run | null>;
   latestRun(repositoryId: number, issueNumber: number): Promise<Run | null>;
-  /** Newest first. */
-  listRuns(limit: number): Promise<Run[]>;
-  /** Newest first. */
-  runsOfRepository(repositoryId: number): Promise<Run[]>;
+  /** Newest first, of one repository or installation where it is named; all of them without a limit. */
+  listRuns(of: { repositoryId?: number; installationId?: number; limit?: number }): Promise<Run[]>;
   /**
    * Merges the given fields. `fence` is that of the running job that works on the run, 0 for a run that no job works on (a
    * local solve). The highest fence that has written owns the run: lower ones get `FENCED`.

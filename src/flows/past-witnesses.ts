@@ -16,9 +16,9 @@ export async function pastWitnesses(
   names: { writer: string; judge: string | null },
 ): Promise<GroupEvidence[]> {
   const groups: GroupEvidence[] = [];
-  for (const run of await runs.listRuns(MOST_RUNS)) {
+  for (const run of await runs.listRuns({ installationId: current.installationId, limit: MOST_RUNS })) {
     if (groups.length === MOST_GROUPS) break;
-    if (run.id === current.id || run.installationId !== current.installationId || run.finishedAt === null) continue;
+    if (run.id === current.id || run.finishedAt === null) continue;
     const tests =
       run.reproduction?.writer?.model === names.writer ? run.reproduction.tests.filter((test) => test.kept) : [];
     const judged = names.judge !== null && run.model?.name === names.judge;

@@ -442,7 +442,7 @@ async function runsOf(
   pull: PullRequestFacts,
   end: PullRequestEnd,
 ): Promise<{ runs: Run[]; by: EventOf<"linked">["by"] }> {
-  const stored = await runs.runsOfRepository(ref.repositoryId);
+  const stored = await runs.listRuns({ repositoryId: ref.repositoryId });
   const ofIssue = (number: number) => stored.filter((run) => run.issueNumber === number);
   const own = stored.find((run) => run.pullRequest?.number === pull.number);
   if (own) return { runs: ofIssue(own.issueNumber), by: "run" };

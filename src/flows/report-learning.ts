@@ -41,8 +41,8 @@ export async function reportLearning(
     if (outcomeOf(events, now.getTime()).state === "merged") merged.add(`${repositoryId} ${pullRequest}`);
   }
   const { compared, mistakes } = await disagreements(ports, labels, nameOf);
-  const runs = (await ports.runs.listRuns(MOST_RUNS)).filter(
-    (run) => run.createdAt >= since.toISOString() && (only.repositoryId ?? run.repositoryId) === run.repositoryId,
+  const runs = (await ports.runs.listRuns({ ...only, limit: MOST_RUNS })).filter(
+    (run) => run.createdAt >= since.toISOString(),
   );
   const opened = runs.filter((run) => run.pullRequest !== null);
   const active = await ports.models.active();

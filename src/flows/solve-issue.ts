@@ -423,7 +423,7 @@ class Attempt {
   ): Promise<{ head: string | null; restore: { path: string; content: Uint8Array | null }[] }> {
     if (this.#run.generation === 1) return { head: null, restore: [] };
     const { runs } = this.#ports;
-    const all = await runs.runsOfRepository(this.#run.repositoryId);
+    const all = await runs.listRuns({ repositoryId: this.#run.repositoryId });
     const before = all
       .filter(
         (run) => run.issueNumber === this.#run.issueNumber && run.generation < this.#run.generation && run.pullRequest,

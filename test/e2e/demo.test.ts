@@ -227,7 +227,7 @@ describe("label to pull request", () => {
     await ended(one);
     const all = await state(one);
     expect(count(all, "pulls/create")).toBe(1);
-    expect((await one.runs.listRuns(10)).length).toBe(1);
+    expect((await one.runs.listRuns({})).length).toBe(1);
   });
 
   it("refuses who has no write role: a thumb down and one comment, no run", async () => {
@@ -238,7 +238,7 @@ describe("label to pull request", () => {
       return now.issue.comments.length > 0 ? now : null;
     });
     expect(all.issue.comments[0].body).toContain("write role");
-    expect(await one.runs.listRuns(10)).toEqual([]);
+    expect(await one.runs.listRuns({})).toEqual([]);
   });
 
   it("falls back to a normal pull request where drafts are refused", async () => {

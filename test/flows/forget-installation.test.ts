@@ -44,14 +44,14 @@ async function uninstallDuring(solving: (store: RunStore) => JobHandler, concurr
     },
   );
   await jobs.accept(null, solveJob({ ...START, options: {} }));
-  await expect.poll(async () => (await runs.listRuns(10)).map(({ state }) => state)).toEqual(["sampling"]);
+  await expect.poll(async () => (await runs.listRuns({})).map(({ state }) => state)).toEqual(["sampling"]);
   const kept = await runs.openRun({ ...START, installationId: 6, repositoryId: 2 });
   await jobs.accept(null, solveJob({ ...START, issueNumber: 9, options: {} }));
   await jobs.accept(null, forgetJob({ installationId: 5 }));
   worker.wake();
   const done = async () => (await jobs.list({ state: "done" })).some(({ kind }) => kind === "forget-installation");
   await expect.poll(done, { timeout: 5_000 }).toBe(true);
-  expect((await runs.listRuns(10)).map(({ id }) => id)).toEqual([kept.run.id]);
+  expect((await runs.listRuns({})).map(({ id }) => id)).toEqual([kept.run.id]);
   const others = (await jobs.list()).filter(({ kind }) => kind !== "forget-installation");
   expect(others.map(({ state, payload }) => [state, payload]).filter(([state]) => state !== "dead")).toEqual([]);
   // A row whose number must not be given twice may stay, empty.

@@ -78,9 +78,9 @@ function runStorePromises(
     expect([second.joined, second.run.generation]).toEqual([false, 2]);
     expect(second.run.id > run.id).toBe(true);
     expect((await runs.latestRun(5_000_000_001, 1))?.id).toBe(second.run.id);
-    expect((await runs.listRuns(9)).map(({ id }) => id)).toEqual([second.run.id, run.id]);
-    expect((await runs.runsOfRepository(5_000_000_001)).map(({ id }) => id)).toEqual([second.run.id, run.id]);
-    expect(await runs.runsOfRepository(1)).toEqual([]);
+    expect((await runs.listRuns({ limit: 9 })).map(({ id }) => id)).toEqual([second.run.id, run.id]);
+    expect((await runs.listRuns({ repositoryId: 5_000_000_001 })).map(({ id }) => id)).toEqual([second.run.id, run.id]);
+    expect(await runs.listRuns({ repositoryId: 1 })).toEqual([]);
     expect([await runs.run("none"), await runs.latestRun(5_000_000_001, 2)]).toEqual([null, null]);
   });
 

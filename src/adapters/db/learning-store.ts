@@ -2,7 +2,7 @@
 import { sha256 } from "../../domain/ids.ts";
 import { commitsNamed, type OutcomeEvent, withoutActor } from "../../domain/outcome.ts";
 import type { FactPlace, LabelledText, LearningStore, PullRequestKey } from "../../ports.ts";
-import type { Queryable, Sql, SqlRow, SqlValue } from "./sql.ts";
+import { type Queryable, type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 /** `pull_request` of a fact of the repository. */
 const REPOSITORY = 0;
@@ -88,17 +88,16 @@ export function createLearningStore(sql: Sql, now: () => Date): LearningStore {
     },
 
     pullRequests: async (filter = {}) => {
-      const given: [string, SqlValue | undefined][] = [
+      const { where, params } = whereGiven([
+        ["pull_request <>", REPOSITORY],
         ["installation_id =", filter.installationId],
         ["repository_id =", filter.repositoryId],
         ["at >=", filter.since?.getTime()],
-      ];
-      const wanted = given.filter((one): one is [string, SqlValue] => one[1] !== undefined);
+      ]);
       const rows = await sql.query(
-        `SELECT DISTINCT installation_id, repository_id, pull_request FROM outcome_events
-         WHERE pull_request <> ${REPOSITORY} ${wanted.map(([column], index) => `AND ${column} $${index + 1}`).join(" ")}
+        `SELECT DISTINCT installation_id, repository_id, pull_request FROM outcome_events ${where}
          ORDER BY repository_id, pull_request`,
-        wanted.map(([, value]) => value),
+        params,
       );
       return rows.map(keyFrom);
     },

@@ -3,7 +3,7 @@ import type { Finding, ReviewedPull, ReviewedRow } from "../../domain/finding.ts
 import type { ScoredRow } from "../../domain/model.ts";
 import type { StoredCalibration } from "../../domain/review-calibration.ts";
 import type { ReviewStore } from "../../ports.ts";
-import type { Sql, SqlRow } from "./sql.ts";
+import { type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 /** Placeholders of one statement; SQLite takes 32,766, PostgreSQL 65,535. */
 const KEYS_A_QUERY = 500;
@@ -50,9 +50,9 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
           );
       }),
     reviewed: async (filter = {}) => {
-      const { where, params } = conditions([
-        ["repository_id", filter.repositoryId],
-        ["pull_request", filter.pullRequest],
+      const { where, params } = whereGiven([
+        ["repository_id =", filter.repositoryId],
+        ["pull_request =", filter.pullRequest],
       ]);
       const limit = filter.newest === undefined ? "" : `LIMIT $${params.length + 1}`;
       const rows = await sql.query(
@@ -100,9 +100,9 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
       );
     },
     findings: async (filter) => {
-      const { where, params } = conditions([
-        ["repository_id", filter.repositoryId],
-        ["pull_request", filter.pullRequest],
+      const { where, params } = whereGiven([
+        ["repository_id =", filter.repositoryId],
+        ["pull_request =", filter.pullRequest],
       ]);
       const rows = await sql.query(
         `SELECT * FROM findings ${where} ORDER BY created_at, path, name, body_hash, model_version`,
@@ -196,14 +196,6 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
         );
         return gone.length;
       }),
-  };
-}
-
-function conditions(columns: [string, number | undefined][]): { where: string; params: number[] } {
-  const given = columns.filter((column): column is [string, number] => column[1] !== undefined);
-  return {
-    where: given.length === 0 ? "" : `WHERE ${given.map(([name], index) => `${name} = $${index + 1}`).join(" AND ")}`,
-    params: given.map(([, value]) => value),
   };
 }
 

@@ -4,7 +4,7 @@ import { FunprmError } from "../../domain/errors.ts";
 import { sha256 } from "../../domain/ids.ts";
 import { type Effect, LIVE_RUN_STATES, type Run, TERMINAL_RUN_STATES } from "../../domain/run.ts";
 import type { RunStore } from "../../ports.ts";
-import type { Queryable, Sql, SqlRow } from "./sql.ts";
+import { type Queryable, type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 const LIVE = `state IN (${LIVE_RUN_STATES.map((state) => `'${state}'`).join(", ")})`;
 /** Position of a state in planned → sent → confirmed. */
@@ -70,11 +70,15 @@ export function createRunStore(sql: Sql, now: () => Date, newId: () => string): 
       );
       return row ? runFrom(row) : null;
     },
-    listRuns: async (limit) => {
-      return (await sql.query("SELECT * FROM runs ORDER BY id DESC LIMIT $1", [limit])).map(runFrom);
-    },
-    runsOfRepository: async (repositoryId) => {
-      const rows = await sql.query("SELECT * FROM runs WHERE repository_id = $1 ORDER BY id DESC", [repositoryId]);
+    listRuns: async ({ repositoryId, installationId, limit }) => {
+      const { where, params } = whereGiven([
+        ["repository_id =", repositoryId],
+        ["installation_id =", installationId],
+      ]);
+      const rows = await sql.query(`SELECT * FROM runs ${where} ORDER BY id DESC LIMIT $${params.length + 1}`, [
+        ...params,
+        limit ?? Number.MAX_SAFE_INTEGER,
+      ]);
       return rows.map(runFrom);
     },
 

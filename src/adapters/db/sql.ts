@@ -16,3 +16,15 @@ export interface Sql extends Queryable {
   transaction<T>(work: (inside: Queryable) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
+
+/** The `WHERE` of the conditions that are given, each `column operator`, with their values as `$1` onwards; empty without any. */
+export function whereGiven(conditions: readonly [string, SqlValue | undefined][]): {
+  where: string;
+  params: SqlValue[];
+} {
+  const given = conditions.filter((one): one is [string, SqlValue] => one[1] !== undefined);
+  return {
+    where: given.length === 0 ? "" : `WHERE ${given.map(([left], index) => `${left} $${index + 1}`).join(" AND ")}`,
+    params: given.map(([, value]) => value),
+  };
+}
