@@ -94,9 +94,10 @@ export function setReport(input: SetInput, judged: readonly Judged[], settings: 
         .filter(([, { problems }]) => problems >= MIXED_FOR_MODEL)
         .map(([model, { selectors }]) => [model, selectors]),
     ),
-    hybridAgainst: against("hybrid", [...names, "oracle"], judged, reportN, seed, subsets),
-    hybridByN: Object.fromEntries(
-      settings.n.filter((n) => n > 1).map((n) => [n, against("hybrid", names, judged, n, seed, null)]),
+    hybridAgainst: Object.fromEntries(
+      settings.n
+        .filter((n) => n > 1 || n === reportN)
+        .map((n) => [n, against("hybrid", [...names, "oracle"], judged, n, seed, n === reportN ? subsets : null)]),
     ),
     calibration: calibrationOf(judged),
     riskCoverage: {
@@ -204,7 +205,7 @@ function against(
   n: number,
   seed: number,
   subsets: SubsetIntervals | null,
-): SetReport["hybridAgainst"] {
+): SetReport["hybridAgainst"][string] {
   return Object.fromEntries(
     names.flatMap((other) => {
       if (other === name || !judged.some(({ outcomes }) => outcomes.has(other))) return [];

@@ -65,7 +65,7 @@ function selectorTable(set: SetReport, n: string): string {
     const one = figures?.[n];
     if (!one) return `<tr><th>${escaped(name)}</th><td colspan="5">n/a: the signal is not in these data</td></tr>`;
     const versus = one.vsRandom;
-    const against = set.hybridAgainst[name];
+    const against = set.hybridAgainst[n]?.[name];
     const approximate =
       name === "self-certainty" && set.selfCertaintyTopK !== null
         ? `<br><small>approximate: of the ${set.selfCertaintyTopK} most probable tokens</small>`
@@ -79,12 +79,12 @@ function selectorTable(set: SetReport, n: string): string {
 
 /** Where the choice with everything that is known beats each single signal, and where its interval holds 0. */
 function hybridTable(set: SetReport): string {
-  const sizes = Object.keys(set.hybridByN);
-  const others = [...new Set(sizes.flatMap((n) => Object.keys(set.hybridByN[n]!)))];
+  const sizes = Object.keys(set.hybridAgainst);
+  const others = [...new Set(sizes.flatMap((n) => Object.keys(set.hybridAgainst[n]!)))];
   if (others.length === 0) return "";
   const rows = others.map((other) => {
     const cells = sizes.map((n) => {
-      const one = set.hybridByN[n]![other];
+      const one = set.hybridAgainst[n]![other];
       return `<td>${one ? `${signed(one.diff)} ${range(one.ci)}` : "n/a"}</td>`;
     });
     return `<tr><th>${escaped(other)}</th>${cells.join("")}</tr>`;

@@ -78,10 +78,11 @@ export type SetReport = {
   byForm: Record<"nested" | "not nested" | "docstrings" | "no docstrings", Breakdown>;
   /** Generator models with at least 30 mixed problems. */
   byModel: Record<string, SelectorTable>;
-  /** Hybrid against every other selector at the report's N, paired by problem. */
-  hybridAgainst: Record<string, { diff: number; ci: [number, number]; subsetCi: [number, number] | null }>;
-  /** The same for every N above 1, over problems only. */
-  hybridByN: Record<string, SetReport["hybridAgainst"]>;
+  /** Hybrid against every other selector by N, from 2 on, paired by problem; `subsetCi` at the report's N only. */
+  hybridAgainst: Record<
+    string,
+    Record<string, { diff: number; ci: [number, number]; subsetCi: [number, number] | null }>
+  >;
   /** Isotonic and Platt's, fitted on one half of the groups, judged on the other; `bins` are isotonic's. */
   calibration: {
     ece: number;
@@ -124,7 +125,7 @@ export type EvaluationReport = {
   seed: number;
   /** Values of N, ascending. */
   n: number[];
-  /** N of `byDifficulty`, `byModel`, `hybridAgainst` and the risk–coverage curve. */
+  /** N of `byDifficulty`, `byModel` and the risk–coverage curve. */
   reportN: number;
   model: ReportedModel | null;
   /** The one that the first is compared with. */
