@@ -450,8 +450,8 @@ export type CommitRequest = {
 export interface JobStore {
   /**
    * Records the delivery and its job in one transaction. `duplicate` when the delivery id was committed before, or a live
-   * job has the same dedupe key (then `job` is that job). A `forget-installation` job asks the installation's other live
-   * jobs to stop.
+   * job has the same dedupe key (then `job` is that job). A `forget-installation` job asks the other live jobs of the
+   * installation, or of the repository that it names, to stop.
    */
   accept(
     delivery: { id: string; event: string; action: string | null } | null,
@@ -502,8 +502,8 @@ export interface RunStore {
   effects(runId: string): Promise<Effect[]>;
   /** LLM money spent since an instant, for one repository or all. */
   spentUsd(since: Date, repositoryId: number | null): Promise<number>;
-  /** Runs, candidates, events, effects and waiting jobs of an installation (rulings 31). */
-  deleteInstallation(installationId: number): Promise<void>;
+  /** Runs, candidates, events, effects and waiting jobs of an installation, or of one repository of it (rulings 31). */
+  deleteInstallation(installationId: number, repositoryId?: number): Promise<void>;
   /** Retention: of runs finished before the instant only hashes, states and costs stay. Says how many it cut. */
   expireBefore(instant: Date): Promise<number>;
 }
@@ -602,7 +602,8 @@ export interface ReviewStore {
   calibration(key: CalibrationKey): Promise<StoredCalibration | null>;
   /** The next version of its key: one whose content equals the newest is not saved again. */
   saveCalibration(calibration: Omit<StoredCalibration, "version" | "fittedAt">): Promise<StoredCalibration>;
-  deleteInstallation(installationId: number): Promise<void>;
+  /** Rows of an installation, or of one repository of it. Rewards know no repository: they all go, and are scored again. */
+  deleteInstallation(installationId: number, repositoryId?: number): Promise<void>;
   /** Retention: rows, findings and rewards last touched before the instant. Says how many reviewed functions went. */
   expireBefore(instant: Date): Promise<number>;
 }

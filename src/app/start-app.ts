@@ -6,7 +6,7 @@ import { type ForgetInstallationPayload, recordJob, type SolveIssuePayload } fro
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
 import { answerFinding } from "../flows/answer-finding.ts";
 import type { Scorer } from "../flows/choose-scorer.ts";
-import { forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
+import { type Forgetful, forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
 import { recordOutcome, repositoriesToSweep, shadowJob } from "../flows/record-outcome.ts";
 import { refitCalibrations } from "../flows/refit-calibrations.ts";
@@ -23,8 +23,8 @@ export type AppParts = {
   runs: RunStore;
   reviews: ReviewStore;
   learning: LearningStore;
-  /** Snapshots of labels on disk: they go with an installation that they hold rows of. */
-  snapshots: { deleteInstallation(installationId: number): Promise<void> };
+  /** Snapshots of labels on disk: they go with an installation or repository that they hold rows of. */
+  snapshots: Forgetful;
   clock: Clock;
   log: Log;
   /** `model` is the embedded one; who scores a run is chosen when it starts. */
@@ -71,7 +71,7 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
       forgetInstallation(
         [parts.snapshots, runs, reviews, learning],
         clock,
-        (job.payload as ForgetInstallationPayload).installationId,
+        job.payload as ForgetInstallationPayload,
         signal,
       ),
   };

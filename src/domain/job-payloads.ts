@@ -93,7 +93,8 @@ export type RecordOutcomePayload = Omit<IssuePlace, "issueNumber"> & {
     | { kind: "sweep" };
 };
 
-export type ForgetInstallationPayload = { installationId: number };
+/** With `repositoryId`: that one was removed from the installation, and its others stay. */
+export type ForgetInstallationPayload = { installationId: number; repositoryId?: number };
 
 export type JobPayloads = {
   "solve-issue": SolveIssuePayload;
@@ -159,9 +160,10 @@ export function recordJob(payload: RecordOutcomePayload): NewJob {
   return job("record-outcome", `${lane}:${sha256(JSON.stringify(saw)).slice(0, 16)}`, lane, payload);
 }
 
-/** The app was uninstalled: what it stored of the installation goes (rulings 31). */
+/** The app was uninstalled, or a repository taken from it: what it stored goes (rulings 31). */
 export function forgetJob(payload: ForgetInstallationPayload): NewJob {
-  const key = `forget:${payload.installationId}`;
+  const { installationId, repositoryId } = payload;
+  const key = `forget:${installationId}${repositoryId === undefined ? "" : `:${repositoryId}`}`;
   return job("forget-installation", key, key, payload);
 }
 

@@ -8,6 +8,7 @@ import { sha256 } from "../domain/ids.ts";
 import { type LearntPull, type LearntRow, type LearntRows, learntRows } from "../domain/learning-rows.ts";
 import { RENDER_VERSION } from "../domain/render.ts";
 import type { Clock, Files, LearningStore } from "../ports.ts";
+import type { Forgetful } from "./housekeeping.ts";
 
 export type SnapshotRequest = {
   /** Folder that snapshots stand in. */
@@ -151,22 +152,27 @@ export async function diffSnapshots(files: Files, one: string, other: string): P
 /** Folder, below that of all learning, which snapshots stand in and are forgotten from. */
 export const SNAPSHOTS = "snapshots";
 
-/** Forgets as a store does: snapshots that hold rows of an installation go with it. Before its facts, which name its repositories. */
+/**
+ * Forgets as a store does: snapshots that hold rows of the installation, or of its repository, go with it, whole, for their
+ * name is the hash of every row; the next one is built of what is left. So do those of a repository that the log no longer
+ * knows: a snapshot may be written while its facts go.
+ */
 export function snapshotStore(
   { learning, files }: { learning: LearningStore; files: Files },
   folder: string,
-): { deleteInstallation(installationId: number): Promise<void> } {
+): Forgetful {
   return {
-    deleteInstallation: async (installationId) => {
-      const own = new Set(
+    deleteInstallation: async (installationId, repositoryId) => {
+      const stay = new Set(
         (await learning.repositories())
-          .filter((ref) => ref.installationId === installationId)
+          .filter(
+            (ref) => ref.installationId !== installationId || ref.repositoryId !== (repositoryId ?? ref.repositoryId),
+          )
           .map((ref) => ref.repositoryId),
       );
-      if (own.size === 0) return;
       for (const name of await files.folders(folder)) {
         const card = await readSnapshot(files, `${folder}/${name}`);
-        if (card.repositories.some((id) => own.has(id))) await files.remove(`${folder}/${name}`);
+        if (!card.repositories.every((id) => stay.has(id))) await files.remove(`${folder}/${name}`);
       }
     },
   };

@@ -1,4 +1,5 @@
 /** What the app does without being asked: finds lost webhooks, forgets what is old. */
+import type { ForgetInstallationPayload } from "../domain/job-payloads.ts";
 import type { Clock, GitHost, Log } from "../ports.ts";
 
 /** Security.md section 5: a lost webhook is found within 5 minutes. */
@@ -53,20 +54,24 @@ export function startHousekeeping(
   };
 }
 
+/** What holds rows of an installation; with a repository only that one's rows go. */
+export type Forgetful = { deleteInstallation(installationId: number, repositoryId?: number): Promise<void> };
+
 /**
- * Rows of an installation that is gone, in every store (rulings 31). Its jobs end first: whoever holds one is refused at the
- * next heartbeat. What a holder wrote in between goes in a second round, when none can be left.
+ * Rows of an installation that is gone, or of a repository that was removed from it, in every store (rulings 31). Their jobs
+ * end first: whoever holds one is refused at the next heartbeat. What a holder wrote in between goes in a second round, when
+ * none can be left.
  */
 export async function forgetInstallation(
-  stores: readonly { deleteInstallation(installationId: number): Promise<void> }[],
+  stores: readonly Forgetful[],
   clock: Clock,
-  installationId: number,
+  { installationId, repositoryId }: ForgetInstallationPayload,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const store of stores) await store.deleteInstallation(installationId);
+  for (const store of stores) await store.deleteInstallation(installationId, repositoryId);
   await clock.sleep(FORGET_AGAIN_SECONDS * 1000, signal);
   signal.throwIfAborted();
-  for (const store of stores) await store.deleteInstallation(installationId);
+  for (const store of stores) await store.deleteInstallation(installationId, repositoryId);
 }
 
 /** Asks GitHub for every delivery that was never answered. The delivery id makes one that did arrive a no-op. */

@@ -51,21 +51,26 @@ export async function trainModel(ports: TrainPorts, options: TrainOptions, signa
   const run = `${options.learning}/runs/${key}`;
   const rehearsal = `${options.learning}/runs/${key}.rehearsal.jsonl.gz`;
   const rehearsed = await writeRehearsal(ports, options.snapshot, rehearsal);
-  await ports.tuner.tune(
-    {
-      base: champion.folder ?? ports.embedded,
-      data: options.snapshot,
-      rehearsal: rehearsed === 0 ? null : rehearsal,
-      run,
-      bundle: folder,
-      name: champion.name,
-      version,
-      epochs: options.epochs,
-      seed: options.seed,
-    },
-    options.onLine,
-    signal,
-  );
+  try {
+    await ports.tuner.tune(
+      {
+        base: champion.folder ?? ports.embedded,
+        data: options.snapshot,
+        rehearsal: rehearsed === 0 ? null : rehearsal,
+        run,
+        bundle: folder,
+        name: champion.name,
+        version,
+        epochs: options.epochs,
+        seed: options.seed,
+      },
+      options.onLine,
+      signal,
+    );
+  } finally {
+    // It holds people's code, and no forgetting looks for it here; a training that goes on writes it anew.
+    await ports.files.remove(rehearsal);
+  }
   const facts = JSON.parse(await ports.files.text(`${folder}/manifest.json`)) as Record<string, unknown>;
   const challenger = await ports.registry.register({
     name: champion.name,

@@ -123,6 +123,7 @@ describe("a snapshot of labels", () => {
     const mine = await build();
     await learning.deleteInstallation(7, 1);
     await learning.saveRepository(here);
+    await learning.saveRepository({ ...here, installationId: 8, repositoryId: 2 });
     await merged(2, "ann", 2);
     const other = await build();
     const store = snapshotStore({ learning, files }, out);
@@ -130,6 +131,10 @@ describe("a snapshot of labels", () => {
     expect(await files.folders(out)).toHaveLength(2);
     await store.deleteInstallation(7);
     expect(await files.folders(out)).toEqual([other.sha256.slice(0, 16)]);
+    // Written while the facts of its repository went: nobody can say whose it is.
+    await learning.deleteInstallation(8);
+    await store.deleteInstallation(9);
+    expect(await files.folders(out)).toEqual([]);
     await store.deleteInstallation(7);
     expect(mine.sha256).not.toBe(other.sha256);
     expect(await files.folders(join(out, "none"))).toEqual([]);

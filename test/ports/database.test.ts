@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../src/adapters/db/open-database.ts";
+import { solveJob } from "../../src/domain/job-payloads.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -53,6 +54,25 @@ describe("opening the database", () => {
       code: "DATABASE_UNUSABLE",
       message: expect.stringMatching(/folder does not exist; create it/),
     });
+  });
+
+  it("learns of jobs from before it kept their repository whose they are", async () => {
+    const database = await open();
+    const start = { installationId: 5, owner: "o", repo: "r", issueNumber: 3 };
+    const trigger = { kind: "label" as const, label: "funprm:fix" };
+    for (const repositoryId of [12, 1, 2])
+      await database.runs.openRun({ ...start, repositoryId, trigger, startedBy: "ada" });
+    for (const repositoryId of [12, 1, 2])
+      await database.jobs.accept(null, solveJob({ ...start, repositoryId, trigger, startedBy: "ada", options: {} }));
+    await database.close();
+    const raw = new DatabaseSync(join(folder, "app.db"));
+    raw.exec("DROP INDEX jobs_installation; ALTER TABLE jobs DROP COLUMN repository_id");
+    raw.exec("DELETE FROM migrations WHERE number = 6");
+    raw.close();
+    const again = await open();
+    await again.runs.deleteInstallation(5, 1);
+    expect((await again.jobs.list()).map(({ lane }) => lane)).toEqual(["issue:2:3", "issue:12:3"]);
+    await again.close();
   });
 
   it("refuses one that is read-only with the cure", async () => {

@@ -131,6 +131,22 @@ describe("the webhook", () => {
     other.close();
   });
 
+  it("hears of repositories taken from an installation, one job each, and of commands in threads", async () => {
+    const asked = async (event: string, change: object) => {
+      const known = await queued();
+      expect((await deliver(JSON.stringify(payload({ issue: undefined, ...change })), { event })).ok).toBe(true);
+      return (await jobs.list({ limit: (await queued()) - known || 1 })).map((job) => [job.kind, job.payload]);
+    };
+    const removed = { action: "removed", repository: undefined, repositories_removed: [{ id: 7 }, { id: 8 }] };
+    expect((await asked("installation_repositories", removed)).reverse()).toEqual([
+      ["forget-installation", { installationId: 5, repositoryId: 7 }],
+      ["forget-installation", { installationId: 5, repositoryId: 8 }],
+    ]);
+    const comment = { id: 9, body: "/funprm wrong", in_reply_to_id: 4, user: { login: "ada", type: "User" } };
+    const reply = { action: "created", comment, pull_request: { number: 2 } };
+    expect((await asked("pull_request_review_comment", reply)).map(([kind]) => kind)).toEqual(["answer-finding"]);
+  });
+
   it("serves health and nothing that is not there", async () => {
     expect(await (await fetch(`${server.url}/healthz`)).json()).toEqual({ ok: true });
     expect((await fetch(`${server.url}/runs/01UNKNOWN`)).status).toBe(404);
@@ -163,6 +179,7 @@ describe("what a webhook asks for", () => {
       payload: { installationId: 5 },
     });
     expect(job("installation", { action: "suspend", repository: undefined, issue: undefined })).toBeNull();
+    expect(job("installation_repositories", { action: "added", repository: undefined })).toBeNull();
   });
 
   it("is a run, a stop or an answer when a person asks", () => {

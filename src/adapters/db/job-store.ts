@@ -1,8 +1,9 @@
 /** `JobStore` on `Sql`. */
 import { FunprmError } from "../../domain/errors.ts";
+import type { ForgetInstallationPayload } from "../../domain/job-payloads.ts";
 import type { Job, JobKind } from "../../domain/run.ts";
 import type { JobStore } from "../../ports.ts";
-import type { Queryable, Sql, SqlRow } from "./sql.ts";
+import { ofInstallation, type Queryable, type Sql, type SqlRow } from "./sql.ts";
 
 const MAX_ATTEMPTS = 5;
 const LIVE = "state IN ('queued', 'running')";
@@ -53,16 +54,17 @@ export function createJobStore(sql: Sql, now: () => Date, newId: () => string): 
         if (!job || !id) return { outcome: "accepted", job: null };
         const created = await one(
           inside,
-          `INSERT INTO jobs (id, kind, dedupe_key, lane, installation_id, payload, state, attempts, max_attempts, fence,
-             cancel_requested, created_at, updated_at, run_after)
-           VALUES ($1, $2, $3, $4, $5, $6, 'queued', 0, $7, 0, 0, $8, $8, $9)
+          `INSERT INTO jobs (id, kind, dedupe_key, lane, installation_id, repository_id, payload, state, attempts,
+             max_attempts, fence, cancel_requested, created_at, updated_at, run_after)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 0, $8, 0, 0, $9, $9, $10)
            ON CONFLICT (dedupe_key) WHERE ${LIVE} DO NOTHING RETURNING *`,
           [
             id,
             job.kind,
             job.dedupeKey,
             job.lane,
-            installationOf(job.payload),
+            idIn(job.payload, "installationId"),
+            idIn(job.payload, "repositoryId"),
             JSON.stringify(job.payload ?? null),
             job.maxAttempts ?? MAX_ATTEMPTS,
             instant(),
@@ -70,11 +72,15 @@ export function createJobStore(sql: Sql, now: () => Date, newId: () => string): 
           ],
         );
         // At once, not when it is claimed: the jobs that it ends may hold every slot of the workers.
-        if (created?.kind === "forget-installation")
+        if (created?.kind === "forget-installation") {
+          const { installationId, repositoryId } = job.payload as ForgetInstallationPayload;
+          const { rows, params } = ofInstallation(installationId, repositoryId);
           await inside.query(
-            `UPDATE jobs SET cancel_requested = 1, updated_at = $2 WHERE installation_id = $1 AND id <> $3 AND ${LIVE}`,
-            [installationOf(job.payload), instant(), created.id],
+            `UPDATE jobs SET cancel_requested = 1, updated_at = $${params.length + 1}
+             WHERE ${rows} AND id <> $${params.length + 2} AND ${LIVE}`,
+            [...params, instant(), created.id],
           );
+        }
         const live =
           created ?? (await one(inside, `SELECT * FROM jobs WHERE dedupe_key = $1 AND ${LIVE}`, [job.dedupeKey]));
         if (delivery && live) {
@@ -178,11 +184,11 @@ export function createJobStore(sql: Sql, now: () => Date, newId: () => string): 
   };
 }
 
-/** The installation whose uninstalling deletes the job: `installationId` of the payload, or of an object directly in it. */
-function installationOf(payload: unknown): number | null {
+/** What the job goes with when it is forgotten: an id in the payload, or in an object directly in it. */
+function idIn(payload: unknown, key: "installationId" | "repositoryId"): number | null {
   if (typeof payload !== "object" || payload === null) return null;
   for (const holder of [payload, ...Object.values(payload)]) {
-    const id = (holder as { installationId?: unknown } | null)?.installationId;
+    const id = (holder as Record<string, unknown> | null)?.[key];
     if (typeof id === "number") return id;
   }
   return null;

@@ -2,7 +2,7 @@
 import { sha256 } from "../../domain/ids.ts";
 import { commitsNamed, type OutcomeEvent, withoutActor } from "../../domain/outcome.ts";
 import type { FactPlace, LabelledText, LearningStore, PullRequestKey } from "../../ports.ts";
-import { type Queryable, type Sql, type SqlRow, whereGiven } from "./sql.ts";
+import { ofInstallation, type Queryable, type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 /** `pull_request` of a fact of the repository. */
 const REPOSITORY = 0;
@@ -171,12 +171,9 @@ export function createLearningStore(sql: Sql, now: () => Date): LearningStore {
 
     deleteInstallation: (installationId, repositoryId) =>
       sql.transaction(async (inside) => {
-        const only = repositoryId === undefined ? "" : "AND repository_id = $2";
+        const { rows, params } = ofInstallation(installationId, repositoryId);
         for (const table of ["outcome_events", "learning_texts", "learning_repositories"])
-          await inside.query(
-            `DELETE FROM ${table} WHERE installation_id = $1 ${only}`,
-            repositoryId === undefined ? [installationId] : [installationId, repositoryId],
-          );
+          await inside.query(`DELETE FROM ${table} WHERE ${rows}`, params);
         await tidy(inside);
       }),
 

@@ -3,7 +3,7 @@ import type { Finding, ReviewedPull, ReviewedRow } from "../../domain/finding.ts
 import type { ScoredRow } from "../../domain/model.ts";
 import type { StoredCalibration } from "../../domain/review-calibration.ts";
 import type { ReviewStore } from "../../ports.ts";
-import { type Sql, type SqlRow, whereGiven } from "./sql.ts";
+import { ofInstallation, type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 /** Placeholders of one statement; SQLite takes 32,766, PostgreSQL 65,535. */
 const KEYS_A_QUERY = 500;
@@ -179,10 +179,13 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
       return saved;
     },
 
-    deleteInstallation: (installationId) =>
+    deleteInstallation: (installationId, repositoryId) =>
       sql.transaction(async (inside) => {
-        for (const table of ["calibrations", "reviewed_functions", "findings", "reviewed_pulls", "reward_cache"])
-          await inside.query(`DELETE FROM ${table} WHERE installation_id = $1`, [installationId]);
+        const { rows, params } = ofInstallation(installationId, repositoryId);
+        for (const table of ["calibrations", "reviewed_functions", "findings", "reviewed_pulls"])
+          await inside.query(`DELETE FROM ${table} WHERE ${rows}`, params);
+        // Hashes of texts do not say whose they are: better scored again than kept of a repository that is gone.
+        await inside.query("DELETE FROM reward_cache WHERE installation_id = $1", [installationId]);
       }),
     expireBefore: (instant) =>
       sql.transaction(async (inside) => {

@@ -4,7 +4,7 @@ import { FunprmError } from "../../domain/errors.ts";
 import { sha256 } from "../../domain/ids.ts";
 import { type Effect, LIVE_RUN_STATES, type Run, TERMINAL_RUN_STATES } from "../../domain/run.ts";
 import type { RunStore } from "../../ports.ts";
-import { type Queryable, type Sql, type SqlRow, whereGiven } from "./sql.ts";
+import { ofInstallation, type Queryable, type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 const LIVE = `state IN (${LIVE_RUN_STATES.map((state) => `'${state}'`).join(", ")})`;
 /** Position of a state in planned → sent → confirmed. */
@@ -169,21 +169,23 @@ export function createRunStore(sql: Sql, now: () => Date, newId: () => string): 
       return Number(row?.["spent"] ?? 0);
     },
 
-    deleteInstallation: (installationId) =>
+    deleteInstallation: (installationId, repositoryId) =>
       sql.transaction(async (inside) => {
-        const jobs = "installation_id = $1 AND kind <> 'forget-installation'";
+        const { rows, params } = ofInstallation(installationId, repositoryId);
+        const jobs = `${rows} AND kind <> 'forget-installation'`;
         // The highest fence stays: numbers of claims are never given twice.
         await inside.query(
           `DELETE FROM jobs WHERE ${jobs} AND state <> 'running' AND (fence = 0 OR fence < (SELECT MAX(fence) FROM jobs))`,
-          [installationId],
+          params,
         );
         // The holder of a job that is no longer running is refused at its next heartbeat or write, and stops.
         await inside.query(
           `UPDATE jobs SET state = 'dead', payload = 'null', worker = NULL, lease_until = NULL, cancel_requested = 1,
-             error_code = 'INTERRUPTED', error_message = 'the app was uninstalled', updated_at = $2 WHERE ${jobs}`,
-          [installationId, now().toISOString()],
+             error_code = 'INTERRUPTED', error_message = 'the app was taken off the repository',
+             updated_at = $${params.length + 1} WHERE ${jobs}`,
+          [...params, now().toISOString()],
         );
-        await inside.query("DELETE FROM runs WHERE installation_id = $1", [installationId]);
+        await inside.query(`DELETE FROM runs WHERE ${rows}`, params);
       }),
     expireBefore: (instant) =>
       sql.transaction(async (inside) => {

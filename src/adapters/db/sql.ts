@@ -17,6 +17,13 @@ export interface Sql extends Queryable {
   close(): Promise<void>;
 }
 
+/** The condition that holds for an installation's rows, or for those of one repository of it, with its values as `$1` onwards. */
+export function ofInstallation(installationId: number, repositoryId?: number): { rows: string; params: SqlValue[] } {
+  return repositoryId === undefined
+    ? { rows: "installation_id = $1", params: [installationId] }
+    : { rows: "installation_id = $1 AND repository_id = $2", params: [installationId, repositoryId] };
+}
+
 /** The `WHERE` of the conditions that are given, each `column operator`, with their values as `$1` onwards; empty without any. */
 export function whereGiven(conditions: readonly [string, SqlValue | undefined][]): {
   where: string;

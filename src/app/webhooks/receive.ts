@@ -28,6 +28,7 @@ export type Webhook = {
     action?: string;
     installation?: { id: number } | null;
     repository?: { id: number; name: string; owner: { login: string } };
+    repositories_removed?: { id: number }[];
     sender?: { login: string; type?: string };
     issue?: { number: number; pull_request?: unknown };
     label?: { name?: string };
@@ -46,18 +47,25 @@ export type Webhook = {
 
 /** Records the delivery and its job; tells the worker to look. A delivery that asks for nothing is recorded too. */
 export async function receive(webhook: Webhook, jobs: JobStore, wake: () => void): Promise<"accepted" | "duplicate"> {
-  const asked = jobOf(webhook);
   const told = outcomeJob(webhook.name, webhook.payload as OutcomeWebhook);
-  // A delivery commits with one job. The other goes first: when it is lost between the two, the delivery comes again.
-  if (asked !== null && told !== null) await jobs.accept(null, told);
-  const job = asked ?? told;
-  if (job === null) return "accepted";
+  const all = [told, jobOf(webhook), ...removedJobs(webhook)].filter((job) => job !== null);
+  const job = all.pop();
+  if (job === undefined) return "accepted";
+  // A delivery commits with one job. The others go first: when it is lost between two, the delivery comes again.
+  for (const other of all) await jobs.accept(null, other);
   const { outcome } = await jobs.accept(
     { id: webhook.id, event: webhook.name, action: webhook.payload.action ?? null },
     job,
   );
   if (outcome === "accepted") wake();
   return outcome;
+}
+
+/** One for each repository that a person took from the installation: they wait for nobody, and fail alone. */
+function removedJobs({ name, payload }: Webhook): NewJob[] {
+  const { action, installation, repositories_removed: removed = [] } = payload;
+  if (name !== "installation_repositories" || action !== "removed" || !installation) return [];
+  return removed.map(({ id }) => forgetJob({ installationId: installation.id, repositoryId: id }));
 }
 
 export function jobOf({ name, payload }: Webhook): NewJob | null {
