@@ -227,6 +227,8 @@ test("a repository taken from an installation goes whole, row by row; its neighb
   const forgotten = async () =>
     (await jobs.list({ state: "done" })).filter(({ kind }) => kind === "forget-installation").length;
   await expect.poll(forgotten, { timeout: 5_000 }).toBe(2);
+  // Sent again when all is done: a repository that was given back meanwhile is not forgotten twice.
+  expect(await receive(removed, jobs, () => worker.wake())).toBe("duplicate");
   held.get(KEPT)!();
   await worker.drain();
 

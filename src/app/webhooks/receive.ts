@@ -51,12 +51,11 @@ export async function receive(webhook: Webhook, jobs: JobStore, wake: () => void
   const all = [told, jobOf(webhook), ...removedJobs(webhook)].filter((job) => job !== null);
   const job = all.pop();
   if (job === undefined) return "accepted";
-  // A delivery commits with one job. The others go first: when it is lost between two, the delivery comes again.
-  for (const other of all) await jobs.accept(null, other);
-  const { outcome } = await jobs.accept(
-    { id: webhook.id, event: webhook.name, action: webhook.payload.action ?? null },
-    job,
-  );
+  const delivery = { id: webhook.id, event: webhook.name, action: webhook.payload.action ?? null };
+  // A delivery commits with one job. The others go first, each with a part of it: when it is lost between two, it comes again
+  // and adds what is missing; when it comes again for another reason, it adds nothing.
+  for (const [part, other] of all.entries()) await jobs.accept({ ...delivery, id: `${webhook.id}/${part}` }, other);
+  const { outcome } = await jobs.accept(delivery, job);
   if (outcome === "accepted") wake();
   return outcome;
 }
