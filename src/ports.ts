@@ -547,7 +547,10 @@ export interface LearningStore {
   pullRequests(filter?: { installationId?: number; repositoryId?: number; since?: Date }): Promise<PullRequestKey[]>;
   /** Pull requests of which a fact names the commit. */
   pullRequestsAt(repositoryId: number, sha: string): Promise<PullRequestKey[]>;
-  /** Upserts by repository, pull request, candidate, function and hash. */
+  /**
+   * Upserts by repository, pull request, candidate, function and hash. Of a pull request that the log has not seen opened
+   * nothing is kept: who opened it may have been removed since the texts were read.
+   */
   saveTexts(place: PullRequestKey, texts: readonly LabelledText[]): Promise<void>;
   texts(repositoryId: number, pullRequest: number): Promise<LabelledText[]>;
   /** Their pull requests with texts, and in others' what they pushed or judged. Says how many facts went. */

@@ -129,6 +129,7 @@ export type Outcome = {
   /** Whether nothing later can change the state: closed, reverted, or merged and the survival window is over. */
   settled: boolean;
   number: number | null;
+  /** Who answers for it; null when that is not known, and nothing then is a label. */
   author: string | null;
   head: string | null;
   base: string | null;
@@ -171,7 +172,7 @@ export function outcomeOf(delivered: readonly OutcomeEvent[], now: number): Outc
     state,
     settled: state === "closed" || (merged !== null && now >= merged.at + SURVIVAL_WINDOW),
     number: opened?.number ?? null,
-    author: opened?.actor ?? null,
+    author: opened === null || opened.actor.toLowerCase() === DELETED_ACCOUNT ? null : opened.actor,
     head,
     base,
     mergedAt: merged?.at ?? null,
@@ -224,6 +225,12 @@ export function commitsNamed(event: OutcomeEvent): string[] {
   }
 }
 
+/**
+ * The login under which GitHub shows every account that was deleted. It is many people, so it answers for nothing: with one cap
+ * for all, each would use up the others'; with one apiece, whoever deletes accounts would have none; and who had their labels
+ * removed would come back under it.
+ */
+export const DELETED_ACCOUNT = "ghost";
 /** In place of a login; none has brackets around it. */
 export const UNKNOWN_ACTOR = "(unknown)";
 const REMOVED_ACTOR = "(removed)";

@@ -17,10 +17,10 @@ export function isTestOrRunnerFile(path: string): boolean {
 export function isRunnerFile(path: string): boolean {
   const name = path.slice(path.lastIndexOf("/") + 1);
   return (
-    /^(pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|package\.json|package-lock\.json|\.coveragerc|\.mocharc.*)$/.test(
+    /^(\.?pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|package\.json|package-lock\.json|\.coveragerc|\.mocharc.*)$/.test(
       name,
     ) ||
-    /^(conftest|noxfile|sitecustomize|usercustomize)\.py$/.test(name) ||
+    /^(conftest|noxfile|setup|sitecustomize|usercustomize)\.py$/.test(name) ||
     /^(jest|vitest|mocha|playwright|karma)\.config\..*$/.test(name) ||
     /\.pth$/.test(name) ||
     // Would be imported in place of the runner.

@@ -6,6 +6,7 @@ import { type RecordOutcomePayload, recordJob } from "../domain/job-payloads.ts"
 import { linkedIssues } from "../domain/linked-issues.ts";
 import { readMarker } from "../domain/marker.ts";
 import {
+  DELETED_ACCOUNT,
   type EventOf,
   type JudgedCandidate,
   type OutcomeEvent,
@@ -152,23 +153,26 @@ async function recordPull(ports: RecordOutcomePorts, ref: RepoRef, number: numbe
   if (pull.baseRef !== facts.defaultBranch) return;
   const found = await runsOf(ports, ref, pull, end);
   const own = found.runs.find((run) => run.pullRequest?.number === number) ?? null;
+  if (own === null && pull.author.toLowerCase() === DELETED_ACCOUNT) return;
   const config = await configOf(ports, ref, facts.defaultBranch);
   if (config === null || config.learn.collect === "none" || (config.learn.collect === "app" && found.runs.length === 0))
     return;
   await learning.saveRepository(ref);
   const base = baseOf(pull, end);
   const key: PullRequestKey = { ...placeOf(ref), pullRequest: number };
-  await learning.append(key, [
-    {
-      id: "opened",
-      at: Date.parse(end.createdAt),
-      actor: own?.startedBy ?? pull.author,
-      kind: "opened",
-      number,
-      head: pull.headSha,
-      base,
-      defaultBranch: facts.defaultBranch,
-    },
+  const opened: OutcomeEvent = {
+    id: "opened",
+    at: Date.parse(end.createdAt),
+    actor: own?.startedBy ?? pull.author,
+    kind: "opened",
+    number,
+    head: pull.headSha,
+    base,
+    defaultBranch: facts.defaultBranch,
+  };
+  // With whoever opened it each time: they may be removed while the tests run, and then nothing more may be written.
+  const append: Append = (events) => learning.append(key, [opened, ...events]);
+  await append([
     ...found.runs.map(
       (run): OutcomeEvent => ({
         id: `linked:${run.id}`,
@@ -186,9 +190,12 @@ async function recordPull(ports: RecordOutcomePorts, ref: RepoRef, number: numbe
   if (ofKind(await learning.events(ref.repositoryId, number), "opened").length === 0) return;
   if (end.mergedAt === null) return;
   await recordChecks(ports, ref, key, pull, base);
-  await recordMerged(ports, ref, key, { pull, base, runs: found.runs, own, config, cloneUrl: facts.cloneUrl }, signal);
+  const merged = { pull, base, runs: found.runs, own, config, cloneUrl: facts.cloneUrl };
+  await recordMerged(ports, ref, key, merged, append, signal);
   log.info("outcome recorded", { repository: ref.repositoryId, pullRequest: number, runs: found.runs.length });
 }
+
+type Append = (events: readonly OutcomeEvent[]) => Promise<unknown>;
 
 type Merged = {
   pull: PullRequestFacts;
@@ -205,6 +212,7 @@ async function recordMerged(
   ref: RepoRef,
   key: PullRequestKey,
   { pull, base, runs, own, config, cloneUrl }: Merged,
+  append: Append,
   signal: AbortSignal,
 ): Promise<void> {
   const { host, learning, workspace, syntax, judge, clock, log } = ports;
@@ -224,11 +232,11 @@ async function recordMerged(
     const said = [pull.title, pull.body, ...issues.flatMap(({ title, body }) => [title, body])];
     const { functions, texts } = functionsOfPull(syntax, said, await reviewedFiles(files, trees.base, trees.head));
     const paths = files.flatMap((file) => [file.path, ...(file.previousPath === null ? [] : [file.previousPath])]);
-    await learning.append(key, [
+    await append([
       { id: `changes:${pull.headSha}`, at, actor: OWN, kind: "changes", head: pull.headSha, paths, functions },
     ]);
     await learning.saveTexts(key, texts);
-    if (own !== null) await recordProposal(ports, key, own, await checkout(own.baseSha ?? base), at);
+    if (own !== null) await recordProposal(ports, append, own, await checkout(own.baseSha ?? base), at);
     if (config.tests.runner !== "sandbox" || judge === null) return;
     const settings = testSettings(ports, config);
     const tested = await testPull(judge, trees, files, functions, settings, signal);
@@ -236,7 +244,7 @@ async function recordMerged(
       log.info("the merged tests cannot run", { pullRequest: pull.number, reason: tested.reason });
       return;
     }
-    await learning.append(key, testEvents(pull.headSha, base, tested, at));
+    await append(testEvents(pull.headSha, base, tested, at));
     for (const run of runs) {
       const stored = (await ports.runs.candidates(run.id)).map(({ candidate }) => candidate);
       const onRun = { base: await checkout(run.baseSha ?? base), head: trees.head };
@@ -250,7 +258,7 @@ async function recordMerged(
         signal,
       );
       await learning.saveTexts(key, chains);
-      await learning.append(key, judgedEvents(judged, at));
+      await append(judgedEvents(judged, at));
     }
   } finally {
     for (const tree of open) await tree.dispose();
@@ -312,8 +320,8 @@ function judgedEvents(judged: readonly JudgedCandidate[], at: number): OutcomeEv
 
 /** What the app proposed, function by function: a person may have rewritten it before the merge. */
 async function recordProposal(
-  { learning, runs, syntax }: RecordOutcomePorts,
-  key: PullRequestKey,
+  { runs, syntax }: RecordOutcomePorts,
+  append: Append,
   run: Run,
   base: Checkout,
   at: number,
@@ -321,7 +329,7 @@ async function recordProposal(
   const chosen = (await runs.candidates(run.id)).find(({ candidate }) => candidate.index === run.selected)?.candidate;
   const files = chosen === undefined ? null : await applyStored(syntax, chosen, base);
   if (files === null) return;
-  await learning.append(key, [
+  await append([
     { id: `proposed:${run.id}`, at, actor: OWN, kind: "proposed", functions: functionsOfCandidate(syntax, files) },
   ]);
 }
@@ -400,7 +408,7 @@ async function endEvents(
       {
         id: "merged",
         at: Date.parse(end.mergedAt),
-        actor: end.mergedBy ?? "ghost",
+        actor: end.mergedBy ?? DELETED_ACCOUNT,
         kind: "merged",
         head: pull.headSha,
         testMerge: null,

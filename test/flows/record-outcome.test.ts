@@ -266,6 +266,65 @@ describe("recording outcomes", { timeout: 180_000 }, () => {
     expect((await ports.learning.repositories()).some((one) => one.repo === at.repo)).toBe(false);
   });
 
+  it("what is under way when its author is removed leaves nothing, however far it came", async () => {
+    for (const step of ["pullRequestFiles", "checkout", "append", "saveTexts"] as const) {
+      const zoe = `zoe-${step.toLowerCase()}`;
+      await github.act("user", { login: zoe });
+      const body = `${CODE}\n\ndef ${step}():\n    return 2\n`;
+      await github.act("push", { ...at, login: zoe, branch: step, files: [{ path: "a.py", text: body }] });
+      const { number } = await github.act("pull", { ...at, login: zoe, branch: step, title: step, body: "" });
+      await github.act("merge", { ...at, number, login: "ann", method: "squash" });
+      const removing =
+        <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+        async (...args: A): Promise<R> => {
+          const answer = await call(...args);
+          await ports.learning.removeActor(zoe);
+          return answer;
+        };
+      const { host, workspace, learning } = ports;
+      const during: RecordOutcomePorts = {
+        ...ports,
+        host: step === "pullRequestFiles" ? { ...host, pullRequestFiles: removing(host.pullRequestFiles) } : host,
+        workspace: step === "checkout" ? { ...workspace, checkout: removing(workspace.checkout) } : workspace,
+        learning: {
+          ...learning,
+          append: step === "append" ? removing(learning.append) : learning.append,
+          saveTexts: step === "saveTexts" ? removing(learning.saveTexts) : learning.saveTexts,
+        },
+      };
+      const { payload } = recordJob({ ...ref, saw: { kind: "pull", number } });
+      await recordOutcome(during, { payload } as Job, new AbortController().signal);
+      expect([step, await events(number), await learning.texts(ref.repositoryId, number)]).toEqual([step, [], []]);
+      expect(
+        (await learning.pullRequests()).some(
+          (key) => key.pullRequest === number && key.repositoryId === ref.repositoryId,
+        ),
+      ).toBe(false);
+    }
+  });
+
+  it("of a pull request whose author's account is deleted nothing is kept, nor changed what stood", async () => {
+    await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
+    const number = await open("work", "Two");
+    await github.act("merge", { ...at, number, login: "ann", method: "squash" });
+    await record({ kind: "pull", number });
+    const before = await events(number);
+    const { host } = ports;
+    const pullRequest: typeof host.pullRequest = async (...args) => ({
+      ...(await host.pullRequest(...args)),
+      author: "ghost",
+    });
+    ports.host = { ...host, pullRequest };
+    await record({ kind: "pull", number });
+    expect(await events(number)).toEqual(before);
+    await push("more", `${CODE}\n\ndef three():\n    return 3\n`);
+    const later = await open("more", "Three");
+    await github.act("merge", { ...at, number: later, login: "ann", method: "squash" });
+    await record({ kind: "pull", number: later });
+    ports.host = host;
+    expect([await events(later), await ports.learning.texts(ref.repositoryId, later)]).toEqual([[], []]);
+  });
+
   it("of a removed person's later pull request nothing is kept, its code least of all", async () => {
     await push("work", `${CODE}\n\ndef two():\n    return 2\n`);
     const number = await open("work", "Two");

@@ -166,6 +166,9 @@ function learningStorePromises(open: (now: () => Date) => Promise<{ learning: Le
           await never.learning.append(place(null, { repositoryId }), withoutActor(pushed, "eve"));
         }
         await kept.learning.removeActor("eve");
+        // Read before the removal, saved after it.
+        for (const index of stories.keys())
+          await kept.learning.saveTexts(place(1, { repositoryId: REPO + index }), [text("2")]);
         for (const [index, { reverter, late }] of stories.entries())
           if (late && reverter !== null)
             await kept.learning.append(place(null, { repositoryId: REPO + index }), [revert(reverter)]);

@@ -96,6 +96,12 @@ const HISTORIES: [name: string, events: OutcomeEvent[], state: State, grade: Gra
     "C",
   ],
   ["green and covered", good, "merged", "B+"],
+  [
+    "opened by an account that was deleted",
+    [...good.filter((event) => event !== opened), { ...opened, actor: "Ghost" }],
+    "merged",
+    null,
+  ],
   ["covered, no check", [...done, ...covered], "merged", "C"],
   ["covered, only a skipped test", [...done, ...green, tests(HEAD, [one("skipped")])], "merged", "C"],
   ["a test fixed, no check", [...done, ...fixes], "merged", "A+"],
@@ -245,6 +251,8 @@ const HISTORIES: [name: string, events: OutcomeEvent[], state: State, grade: Gra
   ...[
     "pyproject.toml",
     "lib/setup.cfg",
+    "setup.py",
+    ".pytest.ini",
     "tox.ini",
     "pytest.ini",
     "package.json",

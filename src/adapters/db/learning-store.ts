@@ -115,6 +115,11 @@ export function createLearningStore(sql: Sql, now: () => Date): LearningStore {
 
     saveTexts: (place, texts) =>
       sql.transaction(async (inside) => {
+        const [opened] = await inside.query(
+          "SELECT 1 AS found FROM outcome_events WHERE repository_id = $1 AND pull_request = $2 AND kind = 'opened' LIMIT 1",
+          [place.repositoryId, place.pullRequest],
+        );
+        if (opened === undefined) return;
         for (const text of texts)
           await inside.query(
             `INSERT INTO learning_texts (repository_id, pull_request, text_key, installation_id, record, saved_at)

@@ -1,5 +1,6 @@
 /** Issues, their labels, reactions and comments. */
 import { FunprmError } from "../../domain/errors.ts";
+import { DELETED_ACCOUNT } from "../../domain/outcome.ts";
 import type { GitHost, ReactionContent, ReactionTarget, RepoRef } from "../../ports.ts";
 import type { GitHubClient } from "./client.ts";
 import { ensure, markedBody, orNull } from "./ensure.ts";
@@ -53,7 +54,7 @@ export function issueCalls(client: GitHubClient): IssueCalls {
         state: data.state === "closed" ? "closed" : "open",
         locked: data.locked,
         labels: data.labels.map((label) => (typeof label === "string" ? label : (label.name ?? ""))),
-        author: data.user?.login ?? "ghost",
+        author: data.user?.login ?? DELETED_ACCOUNT,
         isPullRequest: data.pull_request !== undefined,
         url: data.html_url,
       };

@@ -1,4 +1,5 @@
 /** Pull requests and their reviews. */
+import { DELETED_ACCOUNT } from "../../domain/outcome.ts";
 import type { GitHost, PullRequestFacts, RepoRef, ReviewComment } from "../../ports.ts";
 import type { GitHubClient } from "./client.ts";
 import { checkedBody, ensure, markedBody } from "./ensure.ts";
@@ -195,7 +196,7 @@ function facts(pull: Pull): PullRequestFacts {
     headSha: pull.head.sha,
     baseRef: pull.base.ref,
     baseSha: pull.base.sha,
-    author: pull.user?.login ?? "ghost",
+    author: pull.user?.login ?? DELETED_ACCOUNT,
     labels: pull.labels.map((label) => label.name),
   };
 }
