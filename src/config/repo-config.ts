@@ -22,6 +22,22 @@ const inlineComments = z
   .min(0)
   .max(20)
   .describe("Inline comments a push; 0, the default until their precision is shown, leaves all to the check run.");
+const minPrecision = z
+  .number()
+  .min(0)
+  .max(1)
+  .describe(
+    "Least share of findings that are right: estimates must promise it, and inline comments stop while judged findings fall short of it.",
+  );
+const rounds = z
+  .int()
+  .min(0)
+  .max(100)
+  .describe("Pushes of one pull request that may get inline comments; after them only the check run.");
+const failOn = z.enum(["none", "finding"]).describe("`finding` makes a review with findings a failed check.");
+
+/** Settings that decide when a pull request is reviewed at all, or what its one check says, know no path. */
+const OF_A_PULL_REQUEST = new Set(["auto", "on_push", "drafts", "ignore_paths", "ignore_authors", "neutral_as"]);
 
 /** Every key is optional: what is not given has its default. */
 export const repoConfigSchema = z
@@ -49,18 +65,8 @@ export const repoConfigSchema = z
         on_push: z.boolean().describe("Review again when commits are pushed."),
         drafts: z.boolean().describe("Review drafts too."),
         max_inline: inlineComments,
-        min_precision: z
-          .number()
-          .min(0)
-          .max(1)
-          .describe(
-            "Least share of findings that are right: estimates must promise it, and inline comments stop while judged findings fall short of it.",
-          ),
-        rounds: z
-          .int()
-          .min(0)
-          .max(100)
-          .describe("Pushes of one pull request that may get inline comments; after them only the check run."),
+        min_precision: minPrecision,
+        rounds,
         ignore_paths: globs.describe("Globs of files that are listed and not scored."),
         ignore_authors: z
           .array(z.string().min(1).max(100))
@@ -70,7 +76,7 @@ export const repoConfigSchema = z
       .partial(),
     check: z
       .strictObject({
-        fail_on: z.enum(["none", "finding"]).describe("`finding` makes a review with findings a failed check."),
+        fail_on: failOn,
         neutral_as: z
           .enum(["neutral", "action_required"])
           .describe("What the check says where it can say neither success nor failure."),
@@ -80,11 +86,15 @@ export const repoConfigSchema = z
       .array(
         z.strictObject({
           match: z.string().min(1).max(400).describe("Glob of files with settings of their own."),
-          review: z.strictObject({ max_inline: inlineComments }),
+          review: z
+            .strictObject({ max_inline: inlineComments, min_precision: minPrecision, rounds })
+            .partial()
+            .optional(),
+          check: z.strictObject({ fail_on: failOn }).partial().optional(),
         }),
       )
       .max(100)
-      .describe("Settings of some paths; of several that match the last one holds."),
+      .describe("Settings of some paths; of several that match, the last one that gives a setting holds for it."),
     prm: z
       .strictObject({
         backend: z
@@ -196,7 +206,7 @@ export function parseRepoConfig(text: string | null): ParsedRepoConfig {
     }
   }
   for (const path of unknown) {
-    parsed.problems.push({ line: lineOf(path), message: `unknown key ${path.map(String).join(".")}` });
+    parsed.problems.push({ line: lineOf(path), message: unknownKey(path) });
     document.deleteIn(path);
   }
   const known =
@@ -207,6 +217,25 @@ export function parseRepoConfig(text: string | null): ParsedRepoConfig {
     parsed.origins[key] = "repository";
   }
   return parsed;
+}
+
+/** What is wrong with a key that no code reads there, and what is read in its place. */
+function unknownKey(path: readonly PropertyKey[]): string {
+  const key = path.map(String).join(".");
+  const [list, , section, name] = path.map(String);
+  if (list === "paths" && name !== undefined && OF_A_PULL_REQUEST.has(name))
+    return `unknown key ${key}: ${section}.${name} holds for whole pull requests, set it outside paths`;
+  const known = keysAt(repoConfigSchema, path.slice(0, -1));
+  return known.length === 0 ? `unknown key ${key}` : `unknown key ${key}; known there: ${known.join(", ")}`;
+}
+
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  if (schema instanceof z.ZodOptional) return keysAt(schema.unwrap() as z.ZodType, path);
+  const [first, ...rest] = path;
+  if (schema instanceof z.ZodArray) return keysAt(schema.element as z.ZodType, rest);
+  if (!(schema instanceof z.ZodObject)) return [];
+  const inner = schema.shape as Record<string, z.ZodType>;
+  return first === undefined ? Object.keys(inner) : keysAt(inner[String(first)]!, rest);
 }
 
 function assign(config: RepoConfig, path: readonly string[], value: unknown): void {

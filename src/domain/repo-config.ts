@@ -26,8 +26,7 @@ export type RepoConfig = {
     ignore_authors: string[];
   };
   check: { fail_on: "none" | "finding"; neutral_as: "neutral" | "action_required" };
-  /** Of several that match a path the last one holds. */
-  paths: { match: string; review: { max_inline: number } }[];
+  paths: PathSettings[];
   /** `model` null = the operator's. */
   prm: { backend: "embedded" | "llm-judge"; model: BundledModel | null };
   llm: { model: string | null; temperature: number };
@@ -37,6 +36,13 @@ export type RepoConfig = {
   /** What becomes of pull requests: of the app's and of those that close an issue with a run, of all, or of none. */
   learn: { collect: "none" | "app" | "all"; shadow: number };
   tests: { runner: "none" | "sandbox"; command: string[] | null; environment: string | null; timeout_s: number };
+};
+
+/** What can differ from path to path: of several entries that match, the last one that gives a setting holds for it. */
+export type PathSettings = {
+  match: string;
+  review?: Partial<Pick<RepoConfig["review"], "max_inline" | "min_precision" | "rounds">>;
+  check?: Partial<Pick<RepoConfig["check"], "fail_on">>;
 };
 
 /** The bundles that ship with funprm, by the names of their folders in `models/`. */
@@ -86,12 +92,39 @@ export const DEFAULT_REPO_CONFIG: RepoConfig = {
   tests: { runner: "none", command: null, environment: null, timeout_s: 900 },
 };
 
-export type InlineLimit = { setting: string; most: number };
+/** The settings of a review that hold for one file. */
+export type PathReview = {
+  max_inline: number;
+  /** The glob whose files share `max_inline`; empty for the repository's own. */
+  counted: string;
+  min_precision: number;
+  rounds: number;
+  fail_on: RepoConfig["check"]["fail_on"];
+};
 
-/** Inline comments that a path may get, and the setting that counts them; `matches` says whether a glob fits the path. */
-export function inlineLimit(config: RepoConfig, matches: (glob: string) => boolean): InlineLimit {
-  const own = config.paths.findLast(({ match }) => matches(match));
-  return own ? { setting: own.match, most: own.review.max_inline } : { setting: "", most: config.review.max_inline };
+/** `matches` says whether a glob fits a path; each path is matched once. */
+export function reviewSettings(
+  config: RepoConfig,
+  matches: (glob: string, path: string) => boolean,
+): (path: string) => PathReview {
+  const known = new Map<string, PathReview>();
+  return (path) => {
+    const at = known.get(path) ?? settingsOf(config, (glob) => matches(glob, path));
+    known.set(path, at);
+    return at;
+  };
+}
+
+function settingsOf(config: RepoConfig, matches: (glob: string) => boolean): PathReview {
+  const { review, check } = config;
+  const at: PathReview = { ...review, ...check, counted: "" };
+  for (const own of config.paths) {
+    if (!matches(own.match)) continue;
+    if (own.review?.max_inline !== undefined) at.counted = own.match;
+    Object.assign(at, own.review, own.check);
+  }
+  const { max_inline, counted, min_precision, rounds, fail_on } = at;
+  return { max_inline, counted, min_precision, rounds, fail_on };
 }
 
 /** Rows of `/funprm config`: every effective value with its origin. */

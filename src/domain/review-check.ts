@@ -22,7 +22,11 @@ export type ReviewCheck = {
   }[];
 };
 
-export type CheckSettings = { fail_on: "none" | "finding"; neutral_as: "neutral" | "action_required" };
+/** `failOn` of a file. */
+export type CheckSettings = {
+  failOn(path: string): "none" | "finding";
+  neutral_as: "neutral" | "action_required";
+};
 
 /**
  * `notes`: what a person should know about how the review was made, one line each. `said`: findings that stand as comments,
@@ -31,7 +35,7 @@ export type CheckSettings = { fail_on: "none" | "finding"; neutral_as: "neutral"
 export function reviewCheck(
   report: ReviewReport,
   notes: readonly string[],
-  settings: CheckSettings = { fail_on: "none", neutral_as: "neutral" },
+  settings: CheckSettings = { failOn: () => "none", neutral_as: "neutral" },
   said: ReadonlySet<ReviewedFunction> = new Set(),
 ): ReviewCheck {
   const { coverage, functions } = report;
@@ -50,13 +54,13 @@ export function reviewCheck(
           state,
           ...(lowest ? [`lowest ${lowest.name} ${shownEstimate(lowest) ?? number(lowest.attribution)}`] : []),
         ].join(" · ");
-  const failed = settings.fail_on === "finding" && findings.length > 0;
+  const failing = new Set(findings.filter((one) => settings.failOn(one.path) === "finding"));
   return {
     // Success is only for a whole and calibrated look that found nothing: an uncalibrated number turns nothing green.
     conclusion:
       coverage.inScope === 0
         ? "skipped"
-        : failed
+        : failing.size > 0
           ? "failure"
           : whole && report.calibrated && findings.length === 0
             ? "success"
@@ -101,7 +105,7 @@ export function reviewCheck(
           path: one.path,
           startLine: one.startLine,
           endLine: one.endLine,
-          level: failed ? ("failure" as const) : ("warning" as const),
+          level: failing.has(one) ? ("failure" as const) : ("warning" as const),
           title: `Low reward: ${one.name}`,
           message: `${ratingOf(one, scored.length)}. ${one.evidence.map(({ text }) => text).join("; ")}.`,
         })),

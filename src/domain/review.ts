@@ -74,7 +74,7 @@ export type ReviewReport = {
 };
 
 export type ReviewOptions = {
-  calibration(language: Language): Calibration | null;
+  calibration(one: { language: Language; path: string }): Calibration | null;
   /** What else machines know of a function beside its rewards: tests, labelled neighbours, candidates. */
   evidence(one: ChangedFunction): ReviewEvidence[];
 };
@@ -90,7 +90,7 @@ export function reviewReport(
   const rows = scope.functions.map((one, index): ReviewedFunction => {
     const { after, before } = scores[index]!;
     const shown = (one.after ?? one.before)!;
-    const calibration = options.calibration(one.language);
+    const calibration = options.calibration(one);
     if (after !== null && after.reward === null)
       notScored.push({ path: one.path, name: one.name, reason: after.reason ?? "no reward" });
     return {
@@ -117,7 +117,7 @@ export function reviewReport(
   const scored = rows.filter((row) => row.attribution !== null).sort(byAttribution);
   // Equal attributions share a rank: the order of files must not decide who is read first.
   for (const row of scored) row.rank = 1 + scored.filter((other) => other.attribution! < row.attribution!).length;
-  for (const row of scored) row.finding = isFinding(row, options.calibration(row.language));
+  for (const row of scored) row.finding = isFinding(row, options.calibration(row));
   const coverage = { scored: scored.length, inScope: scored.length + notScored.length, notScored };
   const { name, version, sha256, renderVersion } = model;
   return {

@@ -6,8 +6,8 @@ import { FunprmError } from "../domain/errors.ts";
 import { type Finding, judgedFindings, type ReviewedPull, type ReviewedRow } from "../domain/finding.ts";
 import { signMarker } from "../domain/marker.ts";
 import { functionId } from "../domain/outcome.ts";
-import { type FindingPrecision, findingPrecision, PRECISION_WINDOW } from "../domain/precision.ts";
-import { type InlineLimit, inlineLimit, type RepoConfig } from "../domain/repo-config.ts";
+import { type AdjudicatedFinding, findingPrecision, PRECISION_WINDOW } from "../domain/precision.ts";
+import type { PathReview, RepoConfig } from "../domain/repo-config.ts";
 import type { ReviewedFunction } from "../domain/review.ts";
 import { findingComment, findingMarker, percent, readFindingMarker, reviewBody } from "../domain/review-comment.ts";
 import { inlineComments } from "../domain/review-inline.ts";
@@ -19,13 +19,13 @@ export type PostPorts = {
   reviews: ReviewStore;
   clock: Clock;
   markerKey: string;
-  matches(glob: string, path: string): boolean;
 };
 
 export type Posting = {
   ref: RepoRef;
   pull: PullRequestFacts;
   config: RepoConfig;
+  settingsAt(path: string): PathReview;
   state: ReviewedPull;
   full: boolean;
   round: ReviewRound;
@@ -47,18 +47,21 @@ export async function postReview(
   at: Posting,
 ): Promise<{ commented: ReadonlySet<ReviewedFunction>; notes: string[] }> {
   const { reviews } = ports;
-  const { round, config } = at;
+  const { round, config, settingsAt } = at;
   const findings = (await reviews.findings({ repositoryId: at.ref.repositoryId })).filter(
     (one) => one.by === null || !at.isRemoved(one.by),
   );
-  const precision = findingPrecision(judgedFindings(findings, at.outcomes), config.review.min_precision);
-  const notes = [...quietNotes(round), ...precisionNotes(precision, config.review.min_precision)];
-  const wanted = inlineComments(precision.muted || !hasRound(at) ? [] : round.fresh, at.patches, (path) =>
-    limitAt(ports, config, path),
-  );
+  const judged = judgedFindings(findings, at.outcomes);
+  const muted = mutedBelow(judged);
+  const isMuted = (path: string) => muted(settingsAt(path).min_precision);
+  const notes = [...quietNotes(round), ...precisionNotes(judged, config)];
+  const wanted = inlineComments(round.fresh, at.patches, (path) => {
+    const { counted, max_inline, rounds } = settingsAt(path);
+    return { setting: counted, most: isMuted(path) || !hasRound(at, rounds) ? 0 : max_inline };
+  });
   const inline = new Set(wanted.map(({ one }) => one));
   const fresh = round.fresh.map(
-    (now): Said => ({ finding: newFinding(at, now, precision.muted, inline.has(now)), now }),
+    (now): Said => ({ finding: newFinding(at, now, isMuted(now.path), inline.has(now)), now }),
   );
   // Before the rows: a function that is remembered without its finding could never gain it.
   for (const { finding } of fresh) await reviews.saveFinding(finding);
@@ -68,10 +71,7 @@ export async function postReview(
   const refused = await comment(ports, at, said);
   if (refused !== null) notes.push(refused);
   notes.push(...(await closeFixed(ports, at)));
-  if (round.fresh.length > 0 && !hasRound(at))
-    notes.push(
-      `This pull request has had its ${config.review.rounds} rounds of comments: new findings stand here only.`,
-    );
+  notes.push(...roundNotes(at));
   await reviews.savePull(at.state);
   return { commented: new Set(said.flatMap(({ finding, now }) => (finding.commentId === null ? [] : [now]))), notes };
 }
@@ -237,20 +237,45 @@ async function orRefused(write: () => Promise<void>): Promise<boolean> {
   }
 }
 
-function hasRound({ state, pull, config, full }: Posting): boolean {
-  return full || state.rounds.includes(pull.headSha) || state.rounds.length < config.review.rounds;
+/** Whether this head is among the first `rounds` that got comments, or may become one. */
+function hasRound({ state, pull, full }: Posting, rounds: number): boolean {
+  const before = state.rounds.indexOf(pull.headSha);
+  return full || (before === -1 ? state.rounds.length : before) < rounds;
 }
 
-function limitAt(ports: PostPorts, config: RepoConfig, path: string): InlineLimit {
-  return inlineLimit(config, (glob) => ports.matches(glob, path));
+/** One note for each number of rounds that findings of this head have run out of. */
+function roundNotes(at: Posting): string[] {
+  const { settingsAt } = at;
+  const over = at.round.fresh.filter(({ path }) => !hasRound(at, settingsAt(path).rounds));
+  const byRounds = Map.groupBy(over, ({ path }) => settingsAt(path).rounds);
+  return [...byRounds].map(
+    ([rounds, some]) =>
+      `This pull request has had its ${rounds} ${rounds === 1 ? "round" : "rounds"} of comments${some.length < at.round.fresh.length ? ` for ${some.map((one) => one.path).join(", ")}` : ""}: new findings stand here only.`,
+  );
 }
 
-function precisionNotes(precision: FindingPrecision, minPrecision: number): string[] {
-  if (!precision.muted) return [];
-  const [low, high] = precision.wilson;
-  return [
-    `Inline comments are muted: ${precision.correct} of the last ${precision.adjudicated} judged findings of this repository were right (95 % interval ${percent(low)} to ${percent(high)}, wanted ${percent(minPrecision)}). They come back when findings here prove right over the last ${PRECISION_WINDOW}: answer with /funprm right or /funprm wrong.`,
-  ];
+/** Whether past findings fall short of a precision; each is looked at once. */
+function mutedBelow(judged: readonly AdjudicatedFinding[]): (wanted: number) => boolean {
+  const known = new Map<number, boolean>();
+  return (wanted) => {
+    const muted = known.get(wanted) ?? findingPrecision(judged, wanted).muted;
+    known.set(wanted, muted);
+    return muted;
+  };
+}
+
+/** One note for each precision that is asked for, by the repository or by one of its paths, and not reached. */
+function precisionNotes(judged: readonly AdjudicatedFinding[], config: RepoConfig): string[] {
+  const asked = new Map([[config.review.min_precision, [] as string[]]]);
+  for (const { match, review } of config.paths)
+    if (review?.min_precision !== undefined)
+      asked.set(review.min_precision, [...(asked.get(review.min_precision) ?? []), match]);
+  return [...asked].flatMap(([wanted, globs]) => {
+    const { muted, correct, adjudicated, wilson } = findingPrecision(judged, wanted);
+    if (!muted) return [];
+    const where = wanted === config.review.min_precision ? "" : ` in ${globs.join(", ")}`;
+    return `Inline comments${where} are muted: ${correct} of the last ${adjudicated} judged findings of this repository were right (95 % interval ${percent(wilson[0])} to ${percent(wilson[1])}, wanted ${percent(wanted)}). They come back when findings here prove right over the last ${PRECISION_WINDOW}: answer with /funprm right or /funprm wrong.`;
+  });
 }
 
 function quietNotes({ silenced }: ReviewRound): string[] {

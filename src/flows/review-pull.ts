@@ -11,9 +11,9 @@ import type { ReviewPullPayload } from "../domain/job-payloads.ts";
 import { linkedIssues } from "../domain/linked-issues.ts";
 import { plain } from "../domain/markdown.ts";
 import { functionId } from "../domain/outcome.ts";
-import type { ParsedRepoConfig, RepoConfig } from "../domain/repo-config.ts";
+import { type ParsedRepoConfig, type PathReview, type RepoConfig, reviewSettings } from "../domain/repo-config.ts";
 import type { Calibration, ReviewReport } from "../domain/review.ts";
-import { calibrationOf } from "../domain/review-calibration.ts";
+import { calibrationOf, type StoredCalibration } from "../domain/review-calibration.ts";
 import { type CheckSettings, type ReviewCheck, reviewCheck } from "../domain/review-check.ts";
 import { readFindingMarker } from "../domain/review-comment.ts";
 import { reviewedKey, reviewRound } from "../domain/review-round.ts";
@@ -98,8 +98,13 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
     return;
   }
   await check(null);
+  const settingsAt = reviewSettings(config, ports.matches);
   try {
-    const done = await reviewed({ ...ports, model }, { ref, pull, config, state, full: payload.full }, signal);
+    const done = await reviewed(
+      { ...ports, model },
+      { ref, pull, config, settingsAt, state, full: payload.full },
+      signal,
+    );
     if (done === null) {
       await check({
         conclusion: "cancelled",
@@ -108,7 +113,17 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
       });
       return;
     }
-    await check(reviewCheck(done.report, [...notes, ...done.notes], config.check, done.commented));
+    await check(
+      reviewCheck(
+        done.report,
+        [...notes, ...done.notes],
+        {
+          neutral_as: config.check.neutral_as,
+          failOn: (path) => settingsAt(path).fail_on,
+        },
+        done.commented,
+      ),
+    );
     await answer(host, ref, payload, "+1");
   } catch (error) {
     const again = !(error instanceof FunprmError && error.kind !== "transient") && job.attempts < job.maxAttempts;
@@ -137,7 +152,14 @@ function failedCheck({ neutral_as }: Pick<CheckSettings, "neutral_as">): SaidChe
   };
 }
 
-type Reviewing = { ref: RepoRef; pull: PullRequestFacts; config: RepoConfig; state: ReviewedPull; full: boolean };
+type Reviewing = {
+  ref: RepoRef;
+  pull: PullRequestFacts;
+  config: RepoConfig;
+  settingsAt(path: string): PathReview;
+  state: ReviewedPull;
+  full: boolean;
+};
 
 /** Scores, compares with what was said before, posts. Null when a newer head came meanwhile: it has a job of its own. */
 async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSignal) {
@@ -156,7 +178,7 @@ async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSign
       statement: sanitizeIssueText(texts.join("\n\n")).text,
       files,
       ignored: (path) => config.review.ignore_paths.some((glob) => ports.matches(glob, path)),
-      calibration: await calibrations(reviews, ref, version, config.review.min_precision),
+      calibration: await calibrations(reviews, ref, version, (path) => at.settingsAt(path).min_precision),
       evidence: evidence.of,
     },
     signal,
@@ -177,14 +199,21 @@ async function calibrations(
   reviews: ReviewStore,
   ref: RepoRef,
   version: string,
-  minPrecision: number,
-): Promise<(language: Language) => Calibration | null> {
-  const known = new Map<Language, Calibration>();
+  minPrecisionAt: (path: string) => number,
+): Promise<(one: { language: Language; path: string }) => Calibration | null> {
+  const known = new Map<Language, { stored: StoredCalibration; at: Map<number, Calibration> }>();
   for (const language of VALIDATED_LANGUAGES) {
     const stored = await reviews.calibration({ repositoryId: ref.repositoryId, language, modelVersion: version });
-    if (stored !== null) known.set(language, calibrationOf(stored, minPrecision));
+    if (stored !== null) known.set(language, { stored, at: new Map() });
   }
-  return (language) => known.get(language) ?? null;
+  return ({ language, path }) => {
+    const one = known.get(language);
+    if (one === undefined) return null;
+    const wanted = minPrecisionAt(path);
+    const calibration = one.at.get(wanted) ?? calibrationOf(one.stored, wanted);
+    one.at.set(wanted, calibration);
+    return calibration;
+  };
 }
 
 /**
@@ -197,7 +226,7 @@ async function knownFindings(ports: ReviewPullPorts, at: Reviewing, report: Revi
   const { ref, pull, config } = at;
   const place = { repositoryId: ref.repositoryId, installationId: ref.installationId, pullRequest: pull.number };
   const known = await reviews.findings(place);
-  const mayComment = config.review.max_inline > 0 || config.paths.some((one) => one.review.max_inline > 0);
+  const mayComment = config.review.max_inline > 0 || config.paths.some((one) => (one.review?.max_inline ?? 0) > 0);
   if (!mayComment && !known.some((one) => one.threadId !== null)) return known;
   const threads = await host.reviewThreads(ref, pull.number).catch((error: unknown) => {
     // Where the app may not read threads it still reviews.

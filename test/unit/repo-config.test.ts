@@ -18,18 +18,57 @@ describe("repository configuration", () => {
     expect(rows.get("fix.draft")).toBe("default");
   });
 
-  it("reports unknown keys with their line and keeps the rest", () => {
+  it("reports unknown keys with their line and what is known in their place, and keeps the rest", () => {
     const parsed = parseRepoConfig("fix:\n  lable: x\n  draft: false\nreveiw: {}\n");
-    expect(parsed.problems).toEqual(
-      [
-        { line: 4, message: "unknown key reveiw" },
-        { line: 2, message: "unknown key fix.lable" },
-      ].sort(
-        (a, b) =>
-          parsed.problems.findIndex((p) => p.line === a.line) - parsed.problems.findIndex((p) => p.line === b.line),
-      ),
-    );
+    expect(parsed.problems.map(({ line, message }) => `${line} ${message}`).sort()).toEqual([
+      expect.stringMatching(/^2 unknown key fix\.lable; known there: enabled, label, /),
+      expect.stringMatching(/^4 unknown key reveiw; known there: version, fix, review, /),
+    ]);
     expect(parsed.config.fix.draft).toBe(false);
+  });
+
+  it("reads settings of paths; one that holds for whole pull requests says so, a wrong value is refused at its line", () => {
+    const text = [
+      "paths:",
+      "  - match: core/**",
+      "    review: { max_inline: 2, min_precision: 0.9, rounds: 1 }",
+      "    check: { fail_on: finding }",
+      "  - match: old/**",
+      "    review:",
+      "      on_push: false",
+      "      max_inlin: 3",
+      "    check: { neutral_as: neutral }",
+      "    llm: { model: x }",
+    ].join("\n");
+    const { config, problems } = parseRepoConfig(text);
+    expect(config.paths).toEqual([
+      {
+        match: "core/**",
+        review: { max_inline: 2, min_precision: 0.9, rounds: 1 },
+        check: { fail_on: "finding" },
+      },
+      { match: "old/**", review: {}, check: {} },
+    ]);
+    expect(problems.sort((a, b) => a.line - b.line)).toEqual([
+      {
+        line: 7,
+        message:
+          "unknown key paths.1.review.on_push: review.on_push holds for whole pull requests, set it outside paths",
+      },
+      {
+        line: 8,
+        message: "unknown key paths.1.review.max_inlin; known there: max_inline, min_precision, rounds",
+      },
+      {
+        line: 9,
+        message:
+          "unknown key paths.1.check.neutral_as: check.neutral_as holds for whole pull requests, set it outside paths",
+      },
+      { line: 10, message: "unknown key paths.1.llm; known there: match, review, check" },
+    ]);
+    expect(() => parseRepoConfig("paths:\n  - match: a\n    review:\n      rounds: -1\n")).toThrow(
+      /line 4: paths\.0\.review\.rounds/,
+    );
   });
 
   it.each([

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { type Finding, meantFindings } from "../../src/domain/finding.ts";
 import { takesAnchor } from "../../src/domain/hunks.ts";
 import { linkedIssues } from "../../src/domain/linked-issues.ts";
-import { DEFAULT_REPO_CONFIG, inlineLimit } from "../../src/domain/repo-config.ts";
+import { DEFAULT_REPO_CONFIG, type PathSettings, reviewSettings } from "../../src/domain/repo-config.ts";
 import type { ReviewedFunction, ReviewReport } from "../../src/domain/review.ts";
 import { reviewCheck } from "../../src/domain/review-check.ts";
 import { findingComment, findingMarker, readFindingMarker } from "../../src/domain/review-comment.ts";
@@ -185,16 +185,22 @@ describe("inline comments", () => {
     ]);
   });
 
-  test("the last setting that matches a path decides", () => {
-    const config = {
-      ...DEFAULT_REPO_CONFIG,
-      paths: [
-        { match: "a/**", review: { max_inline: 2 } },
-        { match: "a/b/**", review: { max_inline: 0 } },
-      ],
-    };
-    const most = (path: string) => inlineLimit(config, (glob) => path.startsWith(glob.replace("**", ""))).most;
-    expect([most("a/x.py"), most("a/b/x.py"), most("x.py")]).toEqual([2, 0, 0]);
+  test("of the settings that match a path the last one that gives each decides, and the repository's where none does", () => {
+    const paths: PathSettings[] = [
+      { match: "a/**", review: { max_inline: 2, rounds: 9 }, check: { fail_on: "finding" } },
+      { match: "a/b/**", review: { max_inline: 0 } },
+      { match: "a/b/c/**", review: { min_precision: 0.9 }, check: { fail_on: "none" } },
+    ];
+    const at = reviewSettings({ ...DEFAULT_REPO_CONFIG, paths }, (glob, path) => path.startsWith(glob.slice(0, -2)));
+    const own = { max_inline: 0, counted: "", min_precision: 0.6, rounds: 3, fail_on: "none" };
+    const first = { ...own, max_inline: 2, counted: "a/**", rounds: 9, fail_on: "finding" };
+    const second = { ...first, max_inline: 0, counted: "a/b/**" };
+    expect(["x.py", "a/x.py", "a/b/x.py", "a/b/c/x.py"].map(at)).toEqual([
+      own,
+      first,
+      second,
+      { ...second, min_precision: 0.9, fail_on: "none" },
+    ]);
   });
 
   test("carry their finding in a marker that only the app can write, and no number before the repository's own labels", () => {
@@ -237,11 +243,22 @@ describe("inline comments", () => {
 });
 
 describe("the check run", () => {
-  const settings = (more: object) => ({ ...DEFAULT_REPO_CONFIG.check, ...more });
+  const settings = ({
+    fail_on = "none",
+    ...more
+  }: {
+    fail_on?: "none" | "finding";
+    neutral_as?: "action_required";
+  }) => ({
+    neutral_as: DEFAULT_REPO_CONFIG.check.neutral_as,
+    failOn: () => fail_on,
+    ...more,
+  });
   test("fails only where the repository asks for it; is green only when all was scored, calibrated and nothing is low", () => {
     const low = reportOf([one("f")]);
     const clean = reportOf([one("f", { finding: false, calibration: "repository" })], { calibrated: true });
-    const say = (report: ReviewReport, more: object = {}) => reviewCheck(report, [], settings(more)).conclusion;
+    const say = (report: ReviewReport, more: Parameters<typeof settings>[0] = {}) =>
+      reviewCheck(report, [], settings(more)).conclusion;
     expect([say(low), say(low, { fail_on: "finding" }), say(low, { neutral_as: "action_required" })]).toEqual([
       "neutral",
       "failure",
