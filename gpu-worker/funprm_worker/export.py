@@ -14,6 +14,7 @@ import torch
 from funprm_worker import pretraining_text
 from funprm_worker.bundle import OnnxScorer, write_bundle
 from funprm_worker.config import Config
+from funprm_worker.cut_backbone import ORIGIN
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import solution_figures, step_figures
 from funprm_worker.model import RewardModel, load_model
@@ -37,19 +38,22 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
     chosen_on = {row.group for row in choice_sample(validation, config)}
     rows = measured(validation)
     encoded = encode_rows(rows, encoder, config.model.max_tokens, 1.0)
-    report(f"scoring {len(encoded)} of {len(rows)} validation rows")
-    exact = step_rewards(model, encoded, encoder.pad_id)
+    # The checkpoint's own choice rows are enough to compare two roundings of one model.
+    compared = encode_rows(choice_sample(validation, config), encoder, config.model.max_tokens, 1.0)
+    report(f"scoring {len(compared)} validation rows in fp32")
+    exact = step_rewards(model, compared, encoder.pad_id)
     round_weights(model)
-    rounded = step_rewards(model, encoded, encoder.pad_id)
-    agreement = picks_agree(encoded, exact, rounded)
+    agreement = picks_agree(compared, exact, step_rewards(model, compared, encoder.pad_id))
     int8 = agreement["kendall"] >= GATE["kendall"] and agreement["samePick"] >= GATE["samePick"]
     if not int8:
         model, _ = best_model(config)
-    rewards = rounded if int8 else exact
+    report(f"{'int8' if int8 else 'fp32'}: scoring {len(encoded)} of {len(rows)} validation rows")
+    rewards = step_rewards(model, encoded, encoder.pad_id)
     out.mkdir(parents=True, exist_ok=True)
     (out / "tokenizer.json").write_text((Path(config.run) / "tokenizer.json").read_text())
     write_onnx(model, out / "model.onnx", int8=int8)
     training = list(read_rows(Path(config.data) / "training.jsonl.gz"))
+    origin = origin_of(config)
     card: Any = json.loads((Path(config.data) / "card.json").read_text())
     facts = {
         "name": name,
@@ -57,8 +61,11 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
         "weights": "int8" if int8 else "fp32",
         "maxTokens": config.model.max_tokens,
         "parameters": model.parameters_total(),
-        "trainedOn": trained_on(training, card),
-        "method": method(config, len(training)),
+        "trainedOn": {
+            **trained_on(training, card),
+            "languageModelText": pretraining_text.described() if origin is None else f"that of {origin}",
+        },
+        "method": method(config, len(training), origin),
         "metrics": {
             "split": "validation, every (group, generator) with both verdicts",
             "rows": len(encoded),
@@ -70,7 +77,7 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
             "trivial": trivial(training, encoded, config.seed),
             "int8AgainstFp32": agreement,
         },
-        "licence": "MIT (weights); the sets and their licences stand in trainedOn",
+        "licence": f"{'MIT' if origin is None else 'Apache-2.0'} (weights); the sets and their licences stand in trainedOn",
     }
     parity = parity_rows(encoded, config.seed)
     manifest = write_bundle(out, facts, parity, PARITY_TOLERANCE)
@@ -144,6 +151,19 @@ def picks_agree(
     return {"kendall": round(concordant / max(1, pairs), 4), "samePick": round(same / max(1, draws), 4)}
 
 
+def origin_of(config: Config) -> str | None:
+    """Where the backbone's weights come from, None for weights that the run itself started. Raises
+    `WorkerError("bad_config")` for a backbone that does not say so: a bundle's licence depends on it."""
+    if config.backbone is None:
+        return None
+    file = Path(config.backbone.folder) / ORIGIN
+    if not file.is_file():
+        raise WorkerError(
+            "bad_config", f"{file}: missing; one line that says whose weights these are and under which licence"
+        )
+    return file.read_text().strip()
+
+
 def trained_on(training: list[Row], card: Any) -> dict[str, Any]:
     groups = sorted({row.group for row in training})
     counts: dict[str, int] = {}
@@ -160,13 +180,17 @@ def trained_on(training: list[Row], card: Any) -> dict[str, Any]:
         "groups": len(groups),
         "groupsSha256": hashlib.sha256("\n".join(groups).encode()).hexdigest(),
         "rows": len(training),
-        "languageModelText": pretraining_text.described(),
     }
 
 
-def method(config: Config, rows: int) -> dict[str, Any]:
+def method(config: Config, rows: int, origin: str | None) -> dict[str, Any]:
+    start = (
+        "next-token pretraining on Python sources and passing programs of training groups"
+        if origin is None
+        else f"pretrained weights ({origin})"
+    )
     return {
-        "summary": "Causal transformer of the Qwen2 architecture with a scalar head: next-token pretraining on Python sources and passing programs of training groups, then step rewards by BCE on soft labels and a within-problem pairwise loss; no label correction",
+        "summary": f"Causal transformer of the Qwen2 architecture with a scalar head: {start}, then step rewards by BCE on soft labels and a within-problem pairwise loss; no label correction",
         "architecture": {
             "hidden": config.model.hidden,
             "layers": config.model.layers,

@@ -4,6 +4,7 @@ Rulings 12: no bulk download; the licence of each package is read from its own m
 """
 
 import importlib.metadata
+import random
 import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -61,6 +62,18 @@ def programs(training: Iterable[Row]) -> Iterator[str]:
             seen.add(code)
             taken[row.group] += 1
             yield f"{row.prompt}\n{code}\n"
+
+
+def tokenizer_text(training: list[Row], seed: int) -> Iterator[str]:
+    """What a tokenizer is fitted on: the standard library and a draw of training rows, each statement once.
+
+    Fitting anything is training (rulings 2): training groups only.
+    """
+    rows = random.Random(seed).sample(training, min(12_000, len(training)))
+    yield from standard_library()
+    for row in rows:
+        yield from row.completions
+    yield from {row.prompt: None for row in rows}
 
 
 def described() -> str:

@@ -132,7 +132,7 @@ def reward_loss(
 
     Under `torchrun` each process passes whole clusters of the batch, or none, and gets its part of the same loss.
     """
-    weights = torch.tensor([weight for one in batch for weight in one.weights])
+    weights = torch.tensor([weight for one in batch for weight in one.weights], dtype=torch.float32)
     sides: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for i, one in enumerate(batch):
         if one.row.verdict is not None:
@@ -147,7 +147,7 @@ def reward_loss(
     logits = model.logits_of(hidden)
     at = [(i, end) for i, one in enumerate(batch) for end in one.ends]
     flat = logits[[i for i, _ in at], [end for _, end in at]]
-    labels = torch.tensor([label for one in batch for label in one.labels])
+    labels = torch.tensor([label for one in batch for label in one.labels], dtype=torch.float32)
     loss = functional.binary_cross_entropy_with_logits(flat, labels, weights, reduction="sum") / max(1e-9, total)
     gaps = [logits[p, batch[p].ends].mean() - logits[f, batch[f].ends].mean() for p, f in pairs]
     if gaps and pairwise:
@@ -233,6 +233,8 @@ class Run:
             if b.adaptation == "lora":
                 lora = Lora(b.lora_r, b.lora_alpha, b.lora_dropout, tuple(b.lora_targets))
             self.model = open_backbone(Path(b.folder), self.encoder, head=b.head, adaptation=b.adaptation, lora=lora)
+            # Nothing is differentiated forward here: the fused kernel, 1.5 times as fast on a CPU.
+            self.model.backbone.set_attn_implementation("sdpa")
         require_fp32_trainables(self.model)
         self._seen: dict[tuple[str, str], list[EncodedRow]] = {}
 
@@ -260,14 +262,7 @@ class Run:
             encoder = Encoder.of_backbone(Path(self.config.backbone.folder))
             encoder.tokenizer.save(str(path), pretty=False)
         if not path.exists():
-            # Fitting anything is training (rulings 2): training groups only.
-            rng = random.Random(self.config.seed)
-            rows = rng.sample(self.training, min(12_000, len(self.training)))
-            texts = [
-                *pretraining_text.standard_library(),
-                *(c for row in rows for c in row.completions),
-                *(row.prompt for row in rows[:3000]),
-            ]
+            texts = pretraining_text.tokenizer_text(self.training, self.config.seed)
             train_tokenizer(texts, self.config.model.vocab).save(str(path), pretty=False)
 
     def go(self) -> None:
@@ -356,7 +351,9 @@ class Run:
             progress.show(step + 1, {"loss": losses[-1], **seen})
             if (step + 1) % every == 0 or step + 1 == settings.steps:
                 progress.line()
-                rewards = step_rewards(self.model, parallel.mine(held_out), self.encoder.pad_id)
+                rewards = step_rewards(
+                    self.model, parallel.mine(held_out), self.encoder.pad_id, precision=self.config.precision
+                )
                 scores = [mean(r) for r in parallel.in_order(rewards)]
                 figures = solution_figures([one.row for one in held_out], scores)
                 # Selection accuracy, not AUC and not the last (method.md section 7): that is what the model is for.

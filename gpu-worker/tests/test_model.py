@@ -151,6 +151,16 @@ def test_a_run_refuses_another_config_and_stops_on_nan(tmp_path: Path, monkeypat
         training.train(config(tmp_path, "nan", 2), lambda _: None)
 
 
+def test_labels_that_are_all_whole_numbers_are_labels(model: RewardModel) -> None:
+    """JSON's 1 is an int: a batch of passing programs of one function each once ended a training at its first step."""
+    whole, real = (
+        [training.EncodedRow(row(0, 1), [1, 2, 3], [2], [label], [weight])]  # type: ignore[list-item]
+        for label, weight in ((1, 1), (1.0, 1.0))
+    )
+    losses = [float(training.reward_loss(model, batch, 0, 0.5, 0.0).detach()) for batch in (whole, real)]
+    assert losses[0] == losses[1] > 0
+
+
 def test_figures_have_their_known_answers() -> None:
     assert pair_auc([0.9, 0.2, 0.5], [1, 0, 1]) == (2.0, 2)
     assert pair_auc([0.5, 0.5], [1, 0]) == (0.5, 1)
