@@ -67,6 +67,7 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       id: world.nextId(),
       owner,
       name: wish["repo"],
+      forkOf: null,
       description: wish["description"] ?? null,
       private: wish["private"] ?? false,
       archived: false,
@@ -95,6 +96,36 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       files: filesOf(wish),
     });
     return { id: repo.id, installationId: world.installationOf(repo)!.id, sha };
+  },
+  /** A person (`login`) forks it; the app is not there. */
+  fork: (world, wish) => {
+    const source = repoOf(world, wish);
+    const owner = world.addUser(wish["login"]).login;
+    const fork: Repo = {
+      ...source,
+      id: world.nextId(),
+      owner,
+      forkOf: source.id,
+      gitDir: world.newGitDir(owner, source.name),
+      labels: [],
+      issues: [],
+      roles: new Map(),
+      customRoles: new Map(),
+      rulesets: [],
+      checkRuns: [],
+      verified: new Set(source.verified),
+      commitLogins: new Map(source.commitLogins),
+    };
+    git.initBare(fork.gitDir, fork.defaultBranch);
+    const branch = fork.defaultBranch;
+    git.fetchBranch(fork.gitDir, { gitDir: source.gitDir, branch }, `refs/heads/${branch}`);
+    world.repos.push(fork);
+    return { id: fork.id };
+  },
+  /** Its owner deletes a repository; pull requests from it stay, without one. */
+  "delete-repository": (world, wish) => {
+    world.repos.splice(world.repos.indexOf(repoOf(world, wish)), 1);
+    return {};
   },
   /** Changes facts of a repository: archived, draftsRefused, private, rulesets. */
   settings: (world, wish) => {
@@ -169,7 +200,7 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       }),
     };
   },
-  /** A person opens a pull request from a branch that was pushed. */
+  /** A person opens a pull request from a branch that was pushed, here or to the fork of `from`. */
   pull: (world, wish) => ({
     number: openPull(world, repoOf(world, wish), wish["login"], {
       title: wish["title"],
@@ -177,6 +208,8 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       head: wish["branch"],
       base: repoOf(world, wish).defaultBranch,
       draft: wish["draft"] ?? false,
+      ...(wish["from"] === undefined ? {} : { fork: world.repo(wish["from"], wish["repo"]) }),
+      maintainerCanModify: wish["maintainerCanModify"] ?? false,
     }).number,
   }),
   /** Continuous integration reports on a commit; `conclusion` null: it runs. */

@@ -37,7 +37,7 @@ export function moveBranch(
   if (sha === null) closePullsOf(world, repo, branch, login);
 }
 
-/** A branch moved by `git push` or by a test: pull requests with this head follow it. */
+/** A branch moved by `git push` or by a test: pull requests with this head follow it, those of a fork in the repository it came from. */
 export function synchronize(
   world: World,
   repo: Repo,
@@ -46,22 +46,35 @@ export function synchronize(
   after: string,
   login: string,
 ): void {
-  for (const issue of repo.issues) {
-    if (issue.pull === null || issue.state !== "open" || issue.pull.headRef !== branch) continue;
-    issue.pull.headSha = after;
-    issue.pull.heads.push(after);
+  for (const { base, issue, pull } of openPullsOf(world, repo, branch)) {
+    if (pull.fork !== null) git.fetchBranch(base.gitDir, { gitDir: repo.gitDir, branch }, pullRef(issue));
+    pull.headSha = after;
+    pull.heads.push(after);
     issue.events.push({ at: world.now(), login, text: `pushed ${after.slice(0, 7)}` });
-    announce(world, repo, issue, "synchronize", login, { before, after });
+    announce(world, base, issue, "synchronize", login, { before, after });
   }
 }
 
 function closePullsOf(world: World, repo: Repo, branch: string, login: string): void {
-  for (const issue of repo.issues) {
-    if (issue.pull === null || issue.state !== "open" || issue.pull.headRef !== branch) continue;
+  for (const { base, issue } of openPullsOf(world, repo, branch)) {
     issue.state = "closed";
     issue.closedAt = world.now();
-    announce(world, repo, issue, "closed", login);
+    announce(world, base, issue, "closed", login);
   }
+}
+
+function openPullsOf(world: World, repo: Repo, branch: string): { base: Repo; issue: Issue; pull: Pull }[] {
+  return world.repos.flatMap((base) =>
+    base.issues.flatMap((issue) => {
+      const { pull } = issue;
+      if (pull === null || issue.state !== "open" || pull.headRef !== branch) return [];
+      return (pull.fork?.repositoryId ?? base.id) === repo.id ? [{ base, issue, pull }] : [];
+    }),
+  );
+}
+
+function pullRef(issue: Pick<Issue, "number">): string {
+  return `refs/pull/${issue.number}/head`;
 }
 
 export function announcePush(
@@ -153,23 +166,40 @@ export function commitFiles(
   return sha;
 }
 
-export type NewPull = { title: string; body: string; head: string; base: string; draft: boolean };
+/** `fork`: where the head stands, when not in the repository itself. */
+export type NewPull = {
+  title: string;
+  body: string;
+  head: string;
+  base: string;
+  draft: boolean;
+  fork?: Repo;
+  maintainerCanModify?: boolean;
+};
 
 export function openPull(world: World, repo: Repo, login: string, wanted: NewPull): Issue {
   checkWritable(repo);
   const invalid = (field: string) =>
     new Refusal(422, "Validation Failed", [{ resource: "PullRequest", field, code: "invalid" }]);
   const headRef = wanted.head.includes(":") ? wanted.head.slice(wanted.head.indexOf(":") + 1) : wanted.head;
-  const headSha = git.branchHead(repo.gitDir, headRef);
+  const { fork } = wanted;
+  const headSha = git.branchHead((fork ?? repo).gitDir, headRef);
   const baseSha = git.branchHead(repo.gitDir, wanted.base);
   if (headSha === null) throw invalid("head");
   if (baseSha === null) throw invalid("base");
   const twin = repo.issues.find(
-    (i) => i.state === "open" && i.pull?.headRef === headRef && i.pull.baseRef === wanted.base,
+    (i) =>
+      i.state === "open" &&
+      i.pull?.headRef === headRef &&
+      i.pull.baseRef === wanted.base &&
+      i.pull.fork?.repositoryId === fork?.id,
   );
   const custom = (message: string) =>
     new Refusal(422, "Validation Failed", [{ resource: "PullRequest", code: "custom", message }]);
-  if (twin !== undefined) throw custom(`A pull request already exists for ${repo.owner}:${headRef}.`);
+  if (twin !== undefined) throw custom(`A pull request already exists for ${(fork ?? repo).owner}:${headRef}.`);
+  // The objects of a fork and of what it was forked from are one store.
+  if (fork !== undefined)
+    git.fetchBranch(repo.gitDir, { gitDir: fork.gitDir, branch: headRef }, pullRef({ number: world.nextNumber(repo) }));
   if (git.log(repo.gitDir, headSha, { exclude: baseSha, limit: 1 }).length === 0)
     throw custom(`No commits between ${wanted.base} and ${headRef}`);
   if (wanted.draft && repo.draftsRefused)
@@ -178,6 +208,8 @@ export function openPull(world: World, repo: Repo, login: string, wanted: NewPul
   const issue = newIssue(world, repo, login, { title: wanted.title, body });
   issue.pull = {
     id: world.nextId(),
+    fork: fork === undefined ? null : { repositoryId: fork.id, owner: fork.owner },
+    maintainerCanModify: wanted.maintainerCanModify ?? false,
     headRef,
     headSha,
     baseRef: wanted.base,
@@ -241,10 +273,10 @@ function merged(
   issue: Issue,
   { base, tree, login, method }: { base: string; tree: string; login: string; method: "merge" | "squash" },
 ): string {
-  const { headRef, headSha } = issue.pull!;
+  const { headRef, headSha, fork } = issue.pull!;
   const message =
     method === "merge"
-      ? `Merge pull request #${issue.number} from ${repo.owner}/${headRef}\n\n${issue.title}`
+      ? `Merge pull request #${issue.number} from ${fork?.owner ?? repo.owner}/${headRef}\n\n${issue.title}`
       : `${issue.title} (#${issue.number})`;
   const parents = method === "merge" ? [base, headSha] : [base];
   return git.writeCommit(repo.gitDir, tree, parents, message, identity(world, login));

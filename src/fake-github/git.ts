@@ -235,6 +235,11 @@ export function updateRef(gitDir: string, ref: string, sha: string, old: string 
   }
 }
 
+/** A branch of another repository, with what it reaches, under a name of this one. */
+export function fetchBranch(gitDir: string, from: { gitDir: string; branch: string }, ref: string): void {
+  git(gitDir, ["fetch", "--quiet", "--no-tags", from.gitDir, `+refs/heads/${from.branch}:${ref}`]);
+}
+
 export function deleteRef(gitDir: string, ref: string): void {
   git(gitDir, ["update-ref", "-d", ref]);
 }

@@ -224,7 +224,7 @@ export const pullHandlers: Record<string, Handler> = {
       (one) =>
         one.pull !== null &&
         (state === "all" || one.state === state) &&
-        (head === null || head === `${repo.owner}:${one.pull.headRef}`) &&
+        (head === null || head === `${one.pull.fork?.owner ?? repo.owner}:${one.pull.headRef}`) &&
         (base === null || base === one.pull.baseRef),
     );
     return listReply(call, issues.toReversed(), (one) => pullSimpleView(call.world, repo, one, one.pull!));

@@ -78,6 +78,9 @@ export type Review = {
 
 export type Pull = {
   id: number;
+  /** The fork that the head stands in; null: this repository. A fork that was deleted is no longer among the repositories. */
+  fork: { repositoryId: number; owner: string } | null;
+  maintainerCanModify: boolean;
   headRef: string;
   headSha: string;
   baseRef: string;
@@ -135,6 +138,8 @@ export type Repo = {
   id: number;
   owner: string;
   name: string;
+  /** Id of the repository that it was forked from. */
+  forkOf: number | null;
   description: string | null;
   private: boolean;
   archived: boolean;

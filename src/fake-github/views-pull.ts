@@ -83,6 +83,20 @@ function side(world: World, repo: Repo, ref: string, sha: string): Json {
   return { label: `${repo.owner}:${ref}`, ref, sha, user: userView(world, repo.owner), repo: repoView(world, repo) };
 }
 
+/** The head of a fork that was deleted is in no repository. */
+function headSide(world: World, repo: Repo, pull: Pull): Json {
+  if (pull.fork === null) return side(world, repo, pull.headRef, pull.headSha);
+  const { owner, repositoryId } = pull.fork;
+  const fork = world.repos.find((one) => one.id === repositoryId);
+  return {
+    label: `${owner}:${pull.headRef}`,
+    ref: pull.headRef,
+    sha: pull.headSha,
+    user: userView(world, owner),
+    repo: fork === undefined ? null : repoView(world, fork),
+  };
+}
+
 export function pullSimpleView(world: World, repo: Repo, issue: Issue, pull: Pull): Json {
   const url = `${repoUrl(world, repo)}/pulls/${issue.number}`;
   const issueUrl = `${repoUrl(world, repo)}/issues/${issue.number}`;
@@ -120,7 +134,7 @@ export function pullSimpleView(world: World, repo: Repo, issue: Issue, pull: Pul
     assignees: [],
     requested_reviewers: pull.requestedReviewers.map((login) => userView(world, login)),
     requested_teams: [],
-    head: side(world, repo, pull.headRef, pull.headSha),
+    head: headSide(world, repo, pull),
     base: side(world, repo, pull.baseRef, pull.baseSha),
     _links: {
       self: href(url),
@@ -149,7 +163,7 @@ export function pullView(world: World, repo: Repo, issue: Issue, pull: Pull): Js
     merged_by: pull.mergedBy === null ? null : userView(world, pull.mergedBy),
     comments: issue.comments.length,
     review_comments: pull.comments.length,
-    maintainer_can_modify: false,
+    maintainer_can_modify: pull.maintainerCanModify,
     commits: git.log(repo.gitDir, pull.headSha, { exclude: pull.baseSha }).length,
     additions: files.reduce((sum, f) => sum + f.additions, 0),
     deletions: files.reduce((sum, f) => sum + f.deletions, 0),
@@ -254,7 +268,8 @@ export function checkRunView(world: World, repo: Repo, run: CheckRun): Json {
     check_suite: { id: run.suiteId },
     app: run.foreign ? foreignAppView(world) : appView(world),
     pull_requests: repo.issues
-      .filter((i) => i.pull?.headSha === run.headSha && i.state === "open")
+      // GitHub lists none of a fork (product.md 4.1).
+      .filter((i) => i.pull?.headSha === run.headSha && i.pull.fork === null && i.state === "open")
       .map((i) => {
         const minimal = { id: repo.id, url: repoUrl(world, repo), name: repo.name };
         return {
@@ -276,7 +291,8 @@ function foreignAppView(world: World): Json {
 /** In webhooks the suite is whole. */
 export function checkRunHookView(world: World, repo: Repo, run: CheckRun): Json {
   const view = checkRunView(world, repo, run);
-  const branch = repo.issues.find((i) => i.pull?.headSha === run.headSha)?.pull?.headRef ?? null;
+  const pull = repo.issues.find((i) => i.pull?.headSha === run.headSha)?.pull ?? null;
+  const branch = pull === null || pull.fork !== null ? null : pull.headRef;
   return {
     ...view,
     check_suite: {

@@ -132,7 +132,7 @@ export function repoView(world: World, repo: Repo, permissions?: Permissions): J
     owner: userView(world, repo.owner),
     html_url: html,
     description: repo.description,
-    fork: false,
+    fork: repo.forkOf !== null,
     url,
     ...Object.fromEntries(Object.entries(REPO_PATHS).map(([name, path]) => [name, url + path])),
     git_url: `git:${html.replace(/^https?:/, "")}.git`,
