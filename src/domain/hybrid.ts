@@ -52,28 +52,30 @@ export type Witnessed = Pick<CandidateSignals, "consensus" | "reward"> & {
   refuted: boolean;
 };
 
-/** Log-odds that a soft score of 1 is worth: on the meta groups a quarter picks as well as more, and less hangs on it. */
-const SOFT_ODDS = 0.25;
 /** Log-odds against a candidate that fails what another one passes. */
 const REFUTED = 3;
+/** Decides only what chances leave equal. */
+const TIE = 1e-9;
 
 /** Candidates as `chancesRight` weighs them; equal candidates must stand once. */
 export function witnesses(group: readonly Witnessed[]): GroupEvidence {
   return {
     passes: group.map((one) => one.passes),
     opinions: group.map((one) => one.opinion),
-    prior: group.map((one) => SOFT_ODDS * softScore(one, HYBRID_WEIGHTS) - (one.refuted ? REFUTED : 0)),
+    prior: group.map((one) => (one.refuted ? -REFUTED : 0)),
   };
 }
 
 /**
  * One number to rank by where a model wrote tests or judged: the chance that each candidate is right, with the reliability of
- * both estimated. Where it did neither, and in ties, the soft signals order as in `hybridScore`.
+ * both estimated, then consensus. Among candidates that pass the same tests the reward has not been shown to rank better than
+ * a coin (docs/adr/0009). Where nobody wrote or judged the soft signals order as in `hybridScore`.
  */
 export function hybridChances(group: readonly Witnessed[], belief: Belief): number[] {
   const weighed = group.some((one) => one.passes.length > 0 || one.opinion !== null);
-  const chances = weighed ? chancesRight(witnesses(group), belief) : group.map(() => 0);
-  return group.map((one, i) => chances[i]! + 1e-9 * softScore(one, HYBRID_WEIGHTS));
+  if (!weighed) return group.map((one) => TIE * softScore(one, HYBRID_WEIGHTS));
+  const chances = chancesRight(witnesses(group), belief);
+  return group.map((one, i) => chances[i]! + TIE * (one.consensus ?? 0));
 }
 
 function softScore({ consensus, reward }: Pick<CandidateSignals, "consensus" | "reward">, weights: HybridWeights) {

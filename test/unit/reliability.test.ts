@@ -1,6 +1,7 @@
 /** Whom to believe where nobody knows who errs: the weights of tests and opinions, attacked by liars. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { hybridChances } from "../../src/domain/hybrid.ts";
 import {
   type Belief,
   chancesRight,
@@ -94,6 +95,21 @@ describe("the chance that a candidate is right", () => {
     const chances = chancesRight(group(rows));
     expect(best(chances)).toBe(33);
     expect(chances.every((one) => one >= 0 && one <= 1)).toBe(true);
+  });
+});
+
+describe("candidates that the same tests let pass", () => {
+  const among = (rewards: number[], passes: boolean[]) =>
+    rewards.map((reward, i) => ({ reward, consensus: [0.5, 0.6, 0.4][i]!, passes, opinion: null, refuted: false }));
+
+  test("stand by consensus whatever their reward says; where nobody wrote or judged the reward orders", () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 3, maxLength: 3 }), (rewards) => {
+        expect(best(hybridChances(among(rewards, [true, true]), UNKNOWN))).toBe(1);
+      }),
+      { numRuns: 20 },
+    );
+    expect(best(hybridChances(among([0.1, 0.2, 0.9], []), UNKNOWN))).toBe(2);
   });
 });
 
