@@ -37,10 +37,8 @@ async function sidesOf(
   const head = removed ? null : await host.readFile(ref, file.path, pull.headSha);
   if (!removed && head === null) return unreadable("symbolic link, submodule, or over GitHub's size");
   if (file.patch === null) {
-    // A rename without a change has no patch; anything else without one is too large or binary.
-    if (file.status === "renamed" && file.additions + file.deletions === 0)
-      return { before: head, after: head, unreadable: null };
-    if (file.additions + file.deletions === 0) return { before: head, after: head, unreadable: null };
+    const same = { before: head ?? new Uint8Array(), after: head, unreadable: null };
+    if (file.additions + file.deletions === 0 && (await isSameText(host, ref, pull, file, head))) return same;
     return unreadable("no diff from GitHub: too large or binary");
   }
   if (file.status === "added") return { before: null, after: head, unreadable: null };
@@ -48,4 +46,18 @@ async function sidesOf(
   const before = reversePatch(source?.text ?? null, file.patch);
   if (before === null) return unreadable("the diff does not fit the file");
   return { before: Buffer.from(encodeSource(before, source?.encoding ?? "utf-8")), after: head, unreadable: null };
+}
+
+/** GitHub counts no lines of a binary file either: only a move, another mode or an empty file change no text. */
+async function isSameText(
+  host: GitHost,
+  ref: RepoRef,
+  pull: PullRequestFacts,
+  file: PullRequestFile,
+  head: Uint8Array | null,
+): Promise<boolean> {
+  if (file.status === "renamed" || file.status === "copied") return true;
+  if (file.status === "added") return head!.length === 0;
+  const base = await host.readFile(ref, file.path, pull.baseSha);
+  return head === null ? base === null || base.length === 0 : base !== null && Buffer.compare(base, head) === 0;
 }
