@@ -19,7 +19,7 @@ import { refitCalibrations } from "./flows/refit-calibrations.ts";
 import type { ReportPorts } from "./flows/report-learning.ts";
 import { retrainWhenDue } from "./flows/retrain-when-due.ts";
 import type { TrainPorts } from "./flows/train-model.ts";
-import type { Log, Syntax, Tuner } from "./ports.ts";
+import type { JobStore, Log, Syntax, Tuner } from "./ports.ts";
 
 export function gatePorts(): GatePorts {
   return {
@@ -121,7 +121,7 @@ export async function standardLibrary(syntax: Syntax): Promise<KnownFunction[]> 
     );
 }
 
-export async function openReport(): Promise<ReportPorts & { close(): Promise<void> }> {
-  const { learning, reviews, runs, models, close } = await openRegistry();
-  return { learning, reviews, runs, models, clock: systemClock, close };
+export async function openReport(): Promise<ReportPorts & { jobs: JobStore; close(): Promise<void> }> {
+  const { jobs, learning, reviews, runs, models, close } = await openRegistry();
+  return { jobs, learning, reviews, runs, models, clock: systemClock, close };
 }

@@ -247,7 +247,7 @@ async function start(
   const model: RewardModel = await openRewardModel(env.MODEL_DIR ?? EMBEDDED_MODEL);
   const bundles = openBundles();
   const judge = await openJudge(env, log);
-  const { jobs, runs, reviews, learning, models, close } = await openDatabase({
+  const { jobs, runs, reviews, learning, reports, models, close } = await openDatabase({
     path: env.DATABASE_PATH,
     now: () => systemClock.now(),
     random: (bytes) => randomBytes(bytes),
@@ -298,6 +298,7 @@ async function start(
     runs,
     reviews,
     learning,
+    reports,
     snapshots: snapshotStore(
       { learning, files: createFiles() },
       resolve(invocationFolder(), env.LEARNING_DIR, SNAPSHOTS),

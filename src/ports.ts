@@ -368,6 +368,8 @@ export type CheckRunState = {
 export interface GitHost {
   repository(ref: RepoRef): Promise<RepositoryFacts>;
   issue(ref: RepoRef, number: number): Promise<IssueFacts>;
+  /** The oldest open issue with a label, pull requests left out; null when there is none. */
+  issueWithLabel(ref: RepoRef, label: string): Promise<IssueFacts | null>;
   /** maintain counts as write, triage as read (rulings 23). */
   role(ref: RepoRef, login: string): Promise<Role>;
   readFile(ref: RepoRef, path: string, sha: string): Promise<Uint8Array | null>;
@@ -608,6 +610,27 @@ export interface ReviewStore {
   /** Rows of an installation, or of one repository of it. Rewards know no repository: they all go, and are scored again. */
   deleteInstallation(installationId: number, repositoryId?: number): Promise<void>;
   /** Retention: rows, findings and rewards last touched before the instant. Says how many reviewed functions went. */
+  expireBefore(instant: Date): Promise<number>;
+}
+
+/** `month` as `2026-10`. `whole`: written after the month had ended. `commentId` null until GitHub has answered. */
+export type PostedReport = {
+  repositoryId: number;
+  installationId: number;
+  month: string;
+  issue: number;
+  state: EffectState;
+  whole: boolean;
+  commentId: number | null;
+};
+
+/** Where each month's report of a repository stands: one row, planned → sent → confirmed, upserted by repository and month. */
+export interface ReportStore {
+  report(repositoryId: number, month: string): Promise<PostedReport | null>;
+  saveReport(report: PostedReport): Promise<void>;
+  /** Rows of an installation, or of one repository of it. */
+  deleteInstallation(installationId: number, repositoryId?: number): Promise<void>;
+  /** Retention: rows last touched before the instant. Says how many went. */
   expireBefore(instant: Date): Promise<number>;
 }
 

@@ -2,17 +2,32 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { Probot } from "probot";
-import { type ForgetInstallationPayload, recordJob, type SolveIssuePayload } from "../domain/job-payloads.ts";
+import {
+  type ForgetInstallationPayload,
+  recordJob,
+  reportJob,
+  type SolveIssuePayload,
+} from "../domain/job-payloads.ts";
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
 import { answerFinding } from "../flows/answer-finding.ts";
 import type { Scorer } from "../flows/choose-scorer.ts";
 import { type Forgetful, forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
+import { postReport, reportsDue } from "../flows/post-report.ts";
 import { recordOutcome, repositoriesToSweep, shadowJob } from "../flows/record-outcome.ts";
 import { refitCalibrations } from "../flows/refit-calibrations.ts";
 import { noteDeadReview, reviewPull } from "../flows/review-pull.ts";
 import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
-import type { Clock, JobStore, LearningStore, Log, ModelRegistry, ReviewStore, RunStore } from "../ports.ts";
+import type {
+  Clock,
+  JobStore,
+  LearningStore,
+  Log,
+  ModelRegistry,
+  ReportStore,
+  ReviewStore,
+  RunStore,
+} from "../ports.ts";
 import { type RunningServer, startServer } from "./server.ts";
 import { serveLearnedPage } from "./web/serve-learned-page.ts";
 import { serveRunPage } from "./web/serve-run-page.ts";
@@ -23,6 +38,7 @@ export type AppParts = {
   runs: RunStore;
   reviews: ReviewStore;
   learning: LearningStore;
+  reports: ReportStore;
   /** Snapshots of labels on disk: they go with an installation or repository that they hold rows of. */
   snapshots: Forgetful;
   clock: Clock;
@@ -50,7 +66,7 @@ const GRACE_SECONDS = 25;
 
 /** @returns the server's address, and `stop`, which drains both. */
 export async function startApp(parts: AppParts): Promise<{ url: string; stop(): Promise<void> }> {
-  const { jobs, runs, reviews, learning, clock, log, solve } = parts;
+  const { jobs, runs, reviews, learning, reports, clock, log, solve } = parts;
   const commands = { host: solve.host, jobs, parseConfig: solve.parseConfig, markerKey: solve.markerKey };
   const review = async () => ({ ...solve, reviews, learning, model: (await parts.chooseScorer()).model });
   const handlers: Record<string, JobHandler> = {
@@ -67,9 +83,10 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     "review-pull": async (job, signal) => await reviewPull(await review(), job, signal),
     "answer-finding": (job) => answerFinding({ ...commands, reviews, learning, clock }, job),
     "record-outcome": (job, signal) => recordOutcome({ ...solve, learning }, job, signal),
+    "report-learning": (job) => postReport({ ...solve, learning, reviews, reports, models: parts.models }, job),
     "forget-installation": (job, signal) =>
       forgetInstallation(
-        [parts.snapshots, runs, reviews, learning],
+        [parts.snapshots, runs, reviews, learning, reports],
         clock,
         job.payload as ForgetInstallationPayload,
         signal,
@@ -79,7 +96,7 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
   const stopping = new AbortController();
   let training: Promise<void> | null = null;
   const housekeeping = startHousekeeping(
-    { host: solve.host, stores: [runs, reviews, learning], clock, log },
+    { host: solve.host, stores: [runs, reviews, learning, reports], clock, log },
     parts.retentionDays,
     [
       {
@@ -92,6 +109,12 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
       {
         what: "calibrations could not be fitted again",
         run: async () => void (await refitCalibrations({ reviews, learning, clock })),
+      },
+      {
+        what: "monthly reports could not be asked for",
+        run: async () => {
+          for (const due of await reportsDue({ learning, reports, clock })) await jobs.accept(null, reportJob(due));
+        },
       },
       {
         what: "no challenger could be trained",

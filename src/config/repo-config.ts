@@ -147,6 +147,12 @@ export const repoConfigSchema = z
           .min(0)
           .max(1)
           .describe("Share of runs whose runner-up is judged too, so that ranking is measured without selection bias."),
+        report: z
+          .union([z.int().min(1), z.string().regex(/^[^,]{1,50}$/, "must be a label without a comma")])
+          .nullable()
+          .describe(
+            "Number or label of the open issue that gets a comment each month on what was learned; null = none.",
+          ),
       })
       .partial(),
     tests: z

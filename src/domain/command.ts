@@ -16,6 +16,7 @@ export const COMMAND_VERBS = [
   "retry",
   "help",
   "config",
+  "report",
 ] as const;
 
 /** What `/funprm fix` can narrow for one run. Absent = the repository's setting. */
@@ -35,7 +36,7 @@ export type Command =
   /** What stands behind the verb: which finding is meant, or the whole pull request, and for verdicts the reason. */
   | { verb: "ignore" | "wrong" | "right"; text: string }
   | { verb: "resolve" | "pause" | "resume" }
-  | { verb: "stop" | "retry" | "help" | "config" }
+  | { verb: "stop" | "retry" | "help" | "config" | "report" }
   /** Not a command of ours: `hint` is the one line to answer with. */
   | { verb: "unknown"; hint: string };
 
@@ -109,7 +110,7 @@ function readCommand(words: string[]): Command {
   if (verb === "ignore" || verb === "wrong" || verb === "right")
     return { verb, text: words.slice(1).join(" ").slice(0, LONGEST_TEXT) };
   if (verb === "resolve" || verb === "pause" || verb === "resume") return { verb };
-  if (verb === "stop" || verb === "retry" || verb === "help" || verb === "config") return { verb };
+  if (verb === "stop" || verb === "retry" || verb === "help" || verb === "config" || verb === "report") return { verb };
   return { verb: "unknown", hint: `\`${shown(words[0]!)}\` is not a command: ${VERBS}` };
 }
 

@@ -93,6 +93,15 @@ export type RecordOutcomePayload = Omit<IssuePlace, "issueNumber"> & {
     | { kind: "sweep" };
 };
 
+/**
+ * `month`: one that is over, as `2026-10` in UTC, which is said once; null: the running one so far, as often as it is asked for.
+ * `command`: where a person asked, for their role and the answer; null: the schedule or the operator.
+ */
+export type ReportLearningPayload = Omit<IssuePlace, "issueNumber"> & {
+  month: string | null;
+  command: { by: string; commentId: number; issueNumber: number } | null;
+};
+
 /** With `repositoryId`: that one was removed from the installation, and its others stay. */
 export type ForgetInstallationPayload = { installationId: number; repositoryId?: number };
 
@@ -103,6 +112,7 @@ export type JobPayloads = {
   "review-pull": ReviewPullPayload;
   "answer-finding": AnswerFindingPayload;
   "record-outcome": RecordOutcomePayload;
+  "report-learning": ReportLearningPayload;
   "forget-installation": ForgetInstallationPayload;
 };
 
@@ -158,6 +168,12 @@ export function recordJob(payload: RecordOutcomePayload): NewJob {
   const own = saw.kind === "pull" ? `:${saw.number}` : saw.kind === "shadow" ? ":shadow" : "";
   const lane = `outcome:${repositoryId}${own}`;
   return job("record-outcome", `${lane}:${sha256(JSON.stringify(saw)).slice(0, 16)}`, lane, payload);
+}
+
+/** One lane a repository: two reports of it never look for the same comment side by side. */
+export function reportJob(payload: ReportLearningPayload): NewJob {
+  const lane = `report:${payload.repositoryId}`;
+  return job("report-learning", `${lane}:${payload.month ?? payload.command?.commentId ?? "now"}`, lane, payload);
 }
 
 /** The app was uninstalled, or a repository taken from it: what it stored goes (rulings 31). */

@@ -33,8 +33,11 @@ export type RepoConfig = {
   budget: { usd_per_run: number };
   commit: { signoff: "bot" | false };
   pr: { title: string };
-  /** What becomes of pull requests: of the app's and of those that close an issue with a run, of all, or of none. */
-  learn: { collect: "none" | "app" | "all"; shadow: number };
+  /**
+   * What becomes of pull requests: of the app's and of those that close an issue with a run, of all, or of none. `report`: number
+   * or label of the issue that hears each month what was learned; null: none.
+   */
+  learn: { collect: "none" | "app" | "all"; shadow: number; report: number | string | null };
   tests: { runner: "none" | "sandbox"; command: string[] | null; environment: string | null; timeout_s: number };
 };
 
@@ -88,7 +91,7 @@ export const DEFAULT_REPO_CONFIG: RepoConfig = {
   budget: { usd_per_run: 2 },
   commit: { signoff: false },
   pr: { title: "fix: {title} (#{number})" },
-  learn: { collect: "app", shadow: 0 },
+  learn: { collect: "app", shadow: 0, report: null },
   tests: { runner: "none", command: null, environment: null, timeout_s: 900 },
 };
 

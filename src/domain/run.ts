@@ -91,6 +91,7 @@ export type JobKind =
   | "review-pull"
   | "answer-finding"
   | "record-outcome"
+  | "report-learning"
   | "forget-installation";
 export type NewJob = {
   kind: JobKind;

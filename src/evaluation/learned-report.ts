@@ -1,6 +1,6 @@
 /** What the app learned in a period: figures for the page and for the comment of an issue (issue H item 7). Pure. */
 import type { Grade, GradedLabel } from "../domain/graded-label.ts";
-import { code, plain, table } from "../domain/markdown.ts";
+import { BODY_LIMIT, code, plain, table, withinLimit } from "../domain/markdown.ts";
 import type { GateDecision, ModelVersion, PairedFigure } from "../domain/model-version.ts";
 import type { FindingPrecision } from "../domain/precision.ts";
 
@@ -53,10 +53,13 @@ function precisionLine(one: LearnedReport["precision"][number]): string {
   return `${one.correct} of the last ${one.adjudicated} judged findings were right, 95 % interval ${percent(low)} to ${percent(high)}, wanted ${percent(one.wanted)}: inline comments are ${one.muted ? "muted" : "on"}`;
 }
 
-/** Markdown of the comment: every text of people and programs is escaped. */
+/** Room for the marker that the comment begins with. */
+const MARKER_ROOM = 500;
+
+/** Markdown of the comment: every text of people and programs is escaped; what does not fit is left out, and said. */
 export function learnedComment(report: LearnedReport, link: string | null): string {
   const trained = GRADES.filter((grade) => grade !== "C").reduce((sum, grade) => sum + report.labels[grade], 0);
-  const lines = [
+  const labels = [
     `### What FunPRM learned, ${report.from.slice(0, 10)} to ${report.to.slice(0, 10)}`,
     "",
     `${report.pullRequests} pull requests gave ${trained} labels of grade A or B from ${report.people} ${report.people === 1 ? "person" : "people"}; \`${report.active.name} ${report.active.version}\` scores.`,
@@ -65,35 +68,48 @@ export function learnedComment(report: LearnedReport, link: string | null): stri
       ["grade", ...GRADES.map((grade) => grade.replace("-", "−"))],
       [["labels", ...GRADES.map((grade) => `${report.labels[grade]}`)]],
     ),
+  ].join("\n");
+  const findings = report.precision.map((one) => `**Findings in ${plain(one.repository)}**: ${precisionLine(one)}.`);
+  return withinLimit(
+    [
+      { name: "labels", text: labels, keep: true },
+      { name: "before and after", text: decisionText(report.decisions) },
+      { name: "what it got wrong", text: mistakeText(report) },
+      { name: "cost", text: `**Cost**: ${costLine(report.cost)}.`, keep: true },
+      { name: "findings", text: findings.join("\n\n") || "**Findings**: none was judged yet." },
+      { name: "link", text: link === null ? "" : `[The whole report](${link})`, keep: true },
+    ],
+    BODY_LIMIT - MARKER_ROOM,
+  );
+}
+
+function decisionText(decisions: readonly GateDecision[]): string {
+  if (decisions.length === 0) return "No challenger was trained.";
+  return decisions
+    .map(({ challenger, champion, verdict, problems, checks }) =>
+      [
+        `**${plain(challenger.version)} ${verdict}** against ${plain(champion.version)} on ${problems} held-out problems (before → after, difference with 95 % interval):`,
+        "",
+        ...checks.map(
+          (check) =>
+            `- ${check.ok ? "✓" : "✗"} ${plain(check.name)}: ${check.figure ? figureLine(check.figure) : plain(check.said)}`,
+        ),
+      ].join("\n"),
+    )
+    .join("\n\n");
+}
+
+function mistakeText({ compared, mistakes }: LearnedReport): string {
+  if (mistakes.length === 0)
+    return `Nothing among the ${compared} functions with a reward and an outcome was a sure mistake.`;
+  return [
+    `**What it got wrong** (${compared} functions had a reward and an outcome):`,
     "",
-  ];
-  if (report.decisions.length === 0) lines.push("No challenger was trained.", "");
-  for (const decision of report.decisions) {
-    lines.push(
-      `**${plain(decision.challenger.version)} ${decision.verdict}** against ${plain(decision.champion.version)} on ${decision.problems} held-out problems (before → after, difference with 95 % interval):`,
-      "",
-      ...decision.checks.map(
-        (check) =>
-          `- ${check.ok ? "✓" : "✗"} ${plain(check.name)}: ${check.figure ? figureLine(check.figure) : plain(check.said)}`,
-      ),
-      "",
-    );
-  }
-  if (report.mistakes.length > 0)
-    lines.push(
-      `**What it got wrong** (${report.compared} functions had a reward and an outcome):`,
-      "",
-      ...report.mistakes.map(
-        (one) =>
-          `- ${code(one.function)} in #${one.pullRequest} of ${plain(one.repository)}: reward ${one.reward.toFixed(2)}, ${one.grade.replace("-", "−")}, ${plain(one.reason)}`,
-      ),
-      "",
-    );
-  lines.push(`**Cost**: ${costLine(report.cost)}.`, "");
-  for (const one of report.precision)
-    lines.push(`**Findings in ${plain(one.repository)}**: ${precisionLine(one)}.`, "");
-  if (link !== null) lines.push(`[The whole report](${link})`, "");
-  return lines.join("\n");
+    ...mistakes.map(
+      (one) =>
+        `- ${code(one.function)} in #${one.pullRequest} of ${plain(one.repository)}: reward ${one.reward.toFixed(2)}, ${one.grade.replace("-", "−")}, ${plain(one.reason)}`,
+    ),
+  ].join("\n");
 }
 
 /** The same as one self-contained page: no script, nothing loaded. */

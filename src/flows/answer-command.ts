@@ -40,6 +40,7 @@ const HELP = table(
     ["`/funprm pause`, `/funprm resume`", "stops and restarts reviews of this pull request"],
     ["`/funprm stop`", "stops the run"],
     ["`/funprm retry`", "starts again"],
+    ["`/funprm report`", "what was learned this month so far, in the issue that `learn.report` names"],
     ["`/funprm config`", "shows the settings in force and where each comes from"],
     ["`/funprm help`", "shows this"],
   ],

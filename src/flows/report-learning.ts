@@ -20,43 +20,54 @@ const MOST_RUNS = 10_000;
 /** A reward beyond these and an outcome that says otherwise: a mistake. */
 const SURE = { right: 0.6, wrong: 0.4 };
 
-/** Of all repositories, or of one. `wanted` is the precision that findings must keep. */
+/** Of all repositories, or of one, over the last days. `wanted` is the precision that findings must keep. */
 export async function reportLearning(
   ports: ReportPorts,
   options: { days: number; repositoryId: number | null; wanted: number },
 ): Promise<LearnedReport> {
-  const now = ports.clock.now();
-  const since = new Date(now.getTime() - options.days * DAY_MS);
+  const to = ports.clock.now();
+  const from = new Date(to.getTime() - options.days * DAY_MS);
+  return await reportPeriod(ports, { ...options, from, to });
+}
+
+/** What was learned between two instants, both included; labels are those that the facts until then decide. */
+export async function reportPeriod(
+  ports: ReportPorts,
+  options: { from: Date; to: Date; repositoryId: number | null; wanted: number },
+): Promise<LearnedReport> {
+  const { from: since, to } = options;
+  const until = to.getTime();
+  const isWithin = (instant: string) => instant >= since.toISOString() && instant <= to.toISOString();
   const only = options.repositoryId === null ? {} : { repositoryId: options.repositoryId };
   const places = (await ports.learning.repositories()).filter(
     (one) => options.repositoryId === null || one.repositoryId === options.repositoryId,
   );
   const nameOf = new Map(places.map((one) => [one.repositoryId, `${one.owner}/${one.repo}`]));
-  const keys = await ports.learning.pullRequests({ ...only, since });
   const labels: GradedLabel[] = [];
   const merged = new Set<string>();
-  for (const { repositoryId, pullRequest } of keys) {
+  let pullRequests = 0;
+  for (const { repositoryId, pullRequest } of await ports.learning.pullRequests({ ...only, since })) {
     const events = await ports.learning.events(repositoryId, pullRequest);
-    labels.push(...decided(gradedLabels(repositoryId, events, now.getTime())));
-    if (outcomeOf(events, now.getTime()).state === "merged") merged.add(`${repositoryId} ${pullRequest}`);
+    if (!events.some(({ at }) => at >= since.getTime() && at <= until)) continue;
+    pullRequests += 1;
+    labels.push(...decided(gradedLabels(repositoryId, events, until)));
+    if (outcomeOf(events, until).state === "merged") merged.add(`${repositoryId} ${pullRequest}`);
   }
   const { compared, mistakes } = await disagreements(ports, labels, nameOf);
-  const runs = (await ports.runs.listRuns({ ...only, limit: MOST_RUNS })).filter(
-    (run) => run.createdAt >= since.toISOString(),
-  );
+  const runs = (await ports.runs.listRuns({ ...only, limit: MOST_RUNS })).filter((run) => isWithin(run.createdAt));
   const opened = runs.filter((run) => run.pullRequest !== null);
   const active = await ports.models.active();
   return {
     from: since.toISOString(),
-    to: now.toISOString(),
+    to: to.toISOString(),
     active: active ?? { name: "the bundled model", version: "", sha256: "" },
-    pullRequests: keys.length,
+    pullRequests,
     labels: Object.fromEntries(
       GRADES.map((grade) => [grade, labels.filter((label) => label.grade === grade).length]),
     ) as LearnedReport["labels"],
     people: new Set(labels.filter((label) => label.grade !== "C").map((label) => label.actor)).size,
     decisions: (await ports.models.versions())
-      .flatMap(({ decision }) => (decision !== null && decision.at >= since.toISOString() ? [decision] : []))
+      .flatMap(({ decision }) => (decision !== null && isWithin(decision.at) ? [decision] : []))
       .sort((a, b) => (a.at < b.at ? 1 : -1)),
     compared,
     mistakes,
@@ -109,14 +120,25 @@ async function disagreements(
   return { compared: seen.size, mistakes };
 }
 
+/** As reviews see it: what a removed person said does not count, and an outcome speaks where nobody did. */
 async function precisions(
-  { reviews }: ReportPorts,
+  { reviews, learning, clock }: ReportPorts,
   places: readonly { repositoryId: number; owner: string; repo: string }[],
   wanted: number,
 ): Promise<LearnedReport["precision"]> {
   const found: LearnedReport["precision"] = [];
+  const removed = new Set((await learning.removedActors()).map((login) => login.toLowerCase()));
   for (const { repositoryId, owner, repo } of places) {
-    const judged = judgedFindings(await reviews.findings({ repositoryId }));
+    const findings = (await reviews.findings({ repositoryId })).filter(
+      (one) => one.by === null || !removed.has(one.by.toLowerCase()),
+    );
+    const outcomes = new Map<string, boolean>();
+    for (const number of new Set(findings.map((one) => one.pullRequest))) {
+      const events = await learning.events(repositoryId, number);
+      for (const { function: id, hash, label } of decided(gradedLabels(repositoryId, events, clock.now().getTime())))
+        if (label !== null) outcomes.set(keyOf(repositoryId, number, id, hash), label === 1);
+    }
+    const judged = judgedFindings(findings, (...key) => outcomes.get(keyOf(repositoryId, ...key)) ?? null);
     if (judged.length === 0) continue;
     const precision = findingPrecision(judged, wanted);
     found.push({ ...precision, repository: `${owner}/${repo}`, wanted });

@@ -8,6 +8,7 @@ describe("parseCommand", () => {
     ["@funprm Retry", { verb: "retry" }],
     ["/FunPRM HELP please", { verb: "help" }],
     ["/funprm", { verb: "help" }],
+    ["/funprm report", { verb: "report" }],
     ["thanks!\r\n\r\n  /funprm config\r\n", { verb: "config" }],
     ["/funprm fix", { verb: "fix", options: {} }],
     ["/funprm fix n=4 budget=1.50 path=src/**", { verb: "fix", options: { n: 4, budget: 1.5, path: "src/**" } }],

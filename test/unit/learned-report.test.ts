@@ -69,6 +69,14 @@ describe("what it learned", () => {
     expect(page).toContain("&lt;img src=x onerror=alert(1)&gt;");
   });
 
+  it("stays within what GitHub takes, and says what it left out", () => {
+    const long = { ...report, decisions: Array.from({ length: 600 }, () => decision) };
+    const text = learnedComment(long, null);
+    expect(text.length).toBeLessThan(65_000);
+    expect(text).toContain("Left out for length: before and after");
+    expect(text).toContain("**Cost**");
+  });
+
   it("shows no number where there is none", () => {
     const empty = {
       ...report,

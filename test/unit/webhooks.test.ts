@@ -192,6 +192,8 @@ describe("what a webhook asks for", () => {
     expect(job("issues", { action: "unlabeled", label: { name: "funprm:running" } })?.kind).toBe("stop-run");
     expect(job("issues", { action: "closed" })?.kind).toBe("stop-run");
     expect(comment("/funprm help")?.kind).toBe("reply-command");
+    for (const at of [{}, { issue: { number: 3, pull_request: {} } }])
+      expect(comment("/funprm report", at)).toMatchObject({ kind: "report-learning", payload: { month: null } });
     expect(comment("/funprm dance")?.payload).toMatchObject({ command: { verb: "unknown" } });
     expect(comment("/funprm fix", { issue: { number: 3, pull_request: {} } })?.kind).toBe("reply-command");
   });

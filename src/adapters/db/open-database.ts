@@ -1,10 +1,11 @@
 /** The stores on one database. */
 import { idSource } from "../../domain/ids.ts";
-import type { JobStore, LearningStore, ModelRegistry, ReviewStore, RunStore } from "../../ports.ts";
+import type { JobStore, LearningStore, ModelRegistry, ReportStore, ReviewStore, RunStore } from "../../ports.ts";
 import { createJobStore } from "./job-store.ts";
 import { createLearningStore } from "./learning-store.ts";
 import { migrate } from "./migrate.ts";
 import { createModelRegistry } from "./model-registry.ts";
+import { createReportStore } from "./report-store.ts";
 import { createReviewStore } from "./review-store.ts";
 import { createRunStore } from "./run-store.ts";
 import { openSqlite } from "./sqlite.ts";
@@ -15,6 +16,7 @@ export type Database = {
   learning: LearningStore;
   reviews: ReviewStore;
   models: ModelRegistry;
+  reports: ReportStore;
   close(): Promise<void>;
 };
 
@@ -43,6 +45,7 @@ export async function openDatabase(options: {
     learning: createLearningStore(sql, options.now),
     reviews: createReviewStore(sql, options.now),
     models: createModelRegistry(sql, options.now),
+    reports: createReportStore(sql, options.now),
     close: () => sql.close(),
   };
 }

@@ -1,12 +1,12 @@
 /** Issues, their labels, reactions and comments. */
 import { FunprmError } from "../../domain/errors.ts";
 import { DELETED_ACCOUNT } from "../../domain/outcome.ts";
-import type { GitHost, ReactionContent, ReactionTarget, RepoRef } from "../../ports.ts";
+import type { GitHost, IssueFacts, ReactionContent, ReactionTarget, RepoRef } from "../../ports.ts";
 import type { GitHubClient } from "./client.ts";
 import { ensure, markedBody, orNull } from "./ensure.ts";
 import { mayHaveHappened, statusOf } from "./refusal.ts";
 
-type IssueCalls = Pick<GitHost, "issue" | "setReaction" | "setLabels" | "ensureComment">;
+type IssueCalls = Pick<GitHost, "issue" | "issueWithLabel" | "setReaction" | "setLabels" | "ensureComment">;
 
 const LABELS: Record<string, { color: string; description: string }> = {
   "funprm:fix": { color: "1d76db", description: "Ask FunPRM for a pull request" },
@@ -47,17 +47,23 @@ export function issueCalls(client: GitHubClient): IssueCalls {
       const [nowOwner, nowRepo] = data.repository_url.split("/").slice(-2);
       if (`${nowOwner}/${nowRepo}`.toLowerCase() !== `${owner}/${repo}`.toLowerCase())
         throw new FunprmError("GITHUB_GONE", `issue #${number} of ${owner}/${repo} moved to ${nowOwner}/${nowRepo}`);
-      return {
-        number: data.number,
-        title: data.title,
-        body: data.body ?? "",
-        state: data.state === "closed" ? "closed" : "open",
-        locked: data.locked,
-        labels: data.labels.map((label) => (typeof label === "string" ? label : (label.name ?? ""))),
-        author: data.user?.login ?? DELETED_ACCOUNT,
-        isPullRequest: data.pull_request !== undefined,
-        url: data.html_url,
-      };
+      return factsOf(data);
+    },
+
+    async issueWithLabel(ref, label) {
+      const { owner, repo } = ref;
+      const labelled = await client.read(ref, `read issues labelled ${label}`, (parameters) =>
+        octokit.paginate(rest.issues.listForRepo, {
+          owner,
+          repo,
+          labels: label,
+          state: "open",
+          direction: "asc",
+          per_page: 100,
+          ...parameters,
+        }),
+      );
+      return labelled.map(factsOf).find((one) => !one.isPullRequest) ?? null;
     },
 
     async setReaction(ref, target, content) {
@@ -143,6 +149,33 @@ export function issueCalls(client: GitHubClient): IssueCalls {
       }
       return { id: found.id, url: found.html_url };
     },
+  };
+}
+
+/** What an issue has in lists and alone alike. */
+type Issue = {
+  number: number;
+  title: string;
+  body?: string | null;
+  state: string;
+  locked: boolean;
+  labels: (string | { name?: string | null })[];
+  user: { login: string } | null;
+  pull_request?: unknown;
+  html_url: string;
+};
+
+function factsOf(data: Issue): IssueFacts {
+  return {
+    number: data.number,
+    title: data.title,
+    body: data.body ?? "",
+    state: data.state === "closed" ? "closed" : "open",
+    locked: data.locked,
+    labels: data.labels.map((label) => (typeof label === "string" ? label : (label.name ?? ""))),
+    author: data.user?.login ?? DELETED_ACCOUNT,
+    isPullRequest: data.pull_request !== undefined,
+    url: data.html_url,
   };
 }
 

@@ -10,6 +10,7 @@ import {
   type IssuePlace,
   isTriggerLabel,
   replyJob,
+  reportJob,
   reviewJob,
   STATE_LABELS,
   solveJob,
@@ -176,6 +177,10 @@ function commandJob(place: IssuePlace, { comment, issue, sender }: Webhook["payl
   const command = parseCommand(body);
   if (command === null) return null;
   const by = sender!.login;
+  if (command.verb === "report") {
+    const { issueNumber, ...where } = place;
+    return reportJob({ ...where, month: null, command: { by, commentId: comment.id, issueNumber } });
+  }
   const onPullRequest = issue!.pull_request !== undefined && issue!.pull_request !== null;
   if (onPullRequest && command.verb === "review")
     return reviewJob({
