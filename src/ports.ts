@@ -375,6 +375,8 @@ export interface GitHost {
   readFile(ref: RepoRef, path: string, sha: string): Promise<Uint8Array | null>;
   /** Commit that a branch points to; null when there is no such branch. */
   branchSha(ref: RepoRef, branch: string): Promise<string | null>;
+  /** Ids of the repositories that an installation reaches; `GITHUB_GONE` when there is no such installation. */
+  reachedRepositories(installationId: number): Promise<number[]>;
   /** Short-lived token for a read-only fetch of this one repository. */
   readToken(ref: RepoRef): Promise<string | null>;
 
@@ -504,6 +506,8 @@ export interface RunStore {
   effects(runId: string): Promise<Effect[]>;
   /** LLM money spent since an instant, for one repository or all. */
   spentUsd(since: Date, repositoryId: number | null): Promise<number>;
+  /** Ids of the repositories that runs or jobs of an installation are about. */
+  repositoriesOf(installationId: number): Promise<number[]>;
   /** Runs, candidates, events, effects and waiting jobs of an installation, or of one repository of it (rulings 31). */
   deleteInstallation(installationId: number, repositoryId?: number): Promise<void>;
   /** Retention: of runs finished before the instant only hashes, states and costs stay. Says how many it cut. */
@@ -607,6 +611,8 @@ export interface ReviewStore {
   calibration(key: CalibrationKey): Promise<StoredCalibration | null>;
   /** The next version of its key: one whose content equals the newest is not saved again. */
   saveCalibration(calibration: Omit<StoredCalibration, "version" | "fittedAt">): Promise<StoredCalibration>;
+  /** Ids of the repositories that rows of an installation are about. */
+  repositoriesOf(installationId: number): Promise<number[]>;
   /** Rows of an installation, or of one repository of it. Rewards know no repository: they all go, and are scored again. */
   deleteInstallation(installationId: number, repositoryId?: number): Promise<void>;
   /** Retention: rows, findings and rewards last touched before the instant. Says how many reviewed functions went. */

@@ -11,7 +11,7 @@ import {
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
 import { answerFinding } from "../flows/answer-finding.ts";
 import type { Scorer } from "../flows/choose-scorer.ts";
-import { type Forgetful, forgetInstallation, startHousekeeping } from "../flows/housekeeping.ts";
+import { type Forgetful, forgetInstallation, forgetUnreached, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
 import { postReport, reportsDue } from "../flows/post-report.ts";
 import { recordOutcome, repositoriesToSweep, shadowJob } from "../flows/record-outcome.ts";
@@ -84,13 +84,13 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     "answer-finding": (job) => answerFinding({ ...commands, reviews, learning, clock }, job),
     "record-outcome": (job, signal) => recordOutcome({ ...solve, learning }, job, signal),
     "report-learning": (job) => postReport({ ...solve, learning, reviews, reports, models: parts.models }, job),
-    "forget-installation": (job, signal) =>
-      forgetInstallation(
-        [parts.snapshots, runs, reviews, learning, reports],
-        clock,
-        job.payload as ForgetInstallationPayload,
-        signal,
-      ),
+    "forget-installation": (job, signal) => {
+      const payload = job.payload as ForgetInstallationPayload;
+      const stores = [parts.snapshots, runs, reviews, learning, reports];
+      return payload.unnamed
+        ? forgetUnreached({ host: solve.host, jobs, runs, reviews, learning }, payload.installationId)
+        : forgetInstallation(stores, clock, payload, signal);
+    },
   };
   let server: RunningServer | null = null;
   const stopping = new AbortController();

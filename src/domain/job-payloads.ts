@@ -102,8 +102,11 @@ export type ReportLearningPayload = Omit<IssuePlace, "issueNumber"> & {
   command: { by: string; commentId: number; issueNumber: number } | null;
 };
 
-/** With `repositoryId`: that one was removed from the installation, and its others stay. */
-export type ForgetInstallationPayload = { installationId: number; repositoryId?: number };
+/**
+ * With `repositoryId`: that one was removed from the installation, and its others stay. `unnamed`: some were, and GitHub does
+ * not say which.
+ */
+export type ForgetInstallationPayload = { installationId: number; repositoryId?: number; unnamed?: true };
 
 export type JobPayloads = {
   "solve-issue": SolveIssuePayload;
@@ -178,8 +181,9 @@ export function reportJob(payload: ReportLearningPayload): NewJob {
 
 /** The app was uninstalled, or a repository taken from it: what it stored goes (rulings 31). */
 export function forgetJob(payload: ForgetInstallationPayload): NewJob {
-  const { installationId, repositoryId } = payload;
-  const key = `forget:${installationId}${repositoryId === undefined ? "" : `:${repositoryId}`}`;
+  const { installationId, repositoryId, unnamed } = payload;
+  const which = repositoryId ?? (unnamed ? "unnamed" : null);
+  const key = `forget:${installationId}${which === null ? "" : `:${which}`}`;
   return job("forget-installation", key, key, payload);
 }
 

@@ -1,6 +1,6 @@
 /** What the app does without being asked: finds lost webhooks, forgets what is old. */
-import type { ForgetInstallationPayload } from "../domain/job-payloads.ts";
-import type { Clock, GitHost, Log } from "../ports.ts";
+import { type ForgetInstallationPayload, forgetJob } from "../domain/job-payloads.ts";
+import type { Clock, GitHost, JobStore, LearningStore, Log, ReviewStore, RunStore } from "../ports.ts";
 
 /** Security.md section 5: a lost webhook is found within 5 minutes. */
 const SWEEP_SECONDS = 300;
@@ -72,6 +72,28 @@ export async function forgetInstallation(
   await clock.sleep(FORGET_AGAIN_SECONDS * 1000, signal);
   signal.throwIfAborted();
   for (const store of stores) await store.deleteInstallation(installationId, repositoryId);
+}
+
+/** A job to forget each repository that something is stored of and that the installation no longer reaches. */
+export async function forgetUnreached(
+  ports: {
+    host: Pick<GitHost, "reachedRepositories">;
+    jobs: Pick<JobStore, "accept">;
+    runs: Pick<RunStore, "repositoriesOf">;
+    reviews: Pick<ReviewStore, "repositoriesOf">;
+    learning: Pick<LearningStore, "repositories">;
+  },
+  installationId: number,
+): Promise<void> {
+  const reached = new Set(await ports.host.reachedRepositories(installationId));
+  const learnt = (await ports.learning.repositories()).filter((ref) => ref.installationId === installationId);
+  const stored = new Set([
+    ...(await ports.runs.repositoriesOf(installationId)),
+    ...(await ports.reviews.repositoriesOf(installationId)),
+    ...learnt.map((ref) => ref.repositoryId),
+  ]);
+  for (const repositoryId of stored)
+    if (!reached.has(repositoryId)) await ports.jobs.accept(null, forgetJob({ installationId, repositoryId }));
 }
 
 /** Asks GitHub for every delivery that was never answered. The delivery id makes one that did arrive a no-op. */

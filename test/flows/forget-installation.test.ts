@@ -19,7 +19,7 @@ import {
   solveJob,
 } from "../../src/domain/job-payloads.ts";
 import { snapshotStore } from "../../src/flows/build-snapshot.ts";
-import { forgetInstallation } from "../../src/flows/housekeeping.ts";
+import { forgetInstallation, forgetUnreached } from "../../src/flows/housekeeping.ts";
 import { type Interruption, type JobHandler, startWorker } from "../../src/flows/jobs.ts";
 import type { Clock, Log, RunStore } from "../../src/ports.ts";
 
@@ -106,6 +106,33 @@ test("a run that does not stop has its late writes refused, and what it opens la
     3,
   );
   expect(late).toEqual(["FENCED"]);
+});
+
+test("when GitHub does not say which were taken, those go that something is stored of and that are out of reach", async () => {
+  const { runs, reviews, learning, jobs, close } = await openDatabase({
+    path: ":memory:",
+    now: clock.now,
+    random: randomBytes,
+  });
+  const of = (repositoryId: number, installationId = 5) => ({ ...START, repositoryId, installationId });
+  for (const start of [of(1), of(2), of(9, 6)]) await runs.openRun(start);
+  await jobs.accept(null, solveJob({ ...of(3), options: {} }));
+  await reviews.savePull({ ...of(4), pullRequest: 8, pausedBy: null, rounds: [] });
+  for (const start of [of(5), of(6)]) await learning.saveRepository(start);
+  const host = { reachedRepositories: async () => [2, 6, 7] };
+  await jobs.accept(null, forgetJob({ installationId: 5, unnamed: true }));
+  await forgetUnreached({ host, jobs, runs, reviews, learning }, 5);
+  const forgotten = (await jobs.list()).map(({ payload }) => payload as ForgetInstallationPayload);
+  expect(forgotten.flatMap(({ repositoryId, ...rest }) => ("startedBy" in rest ? [] : [repositoryId])).sort()).toEqual([
+    1,
+    3,
+    4,
+    5,
+    undefined,
+  ]);
+  // Only what is out of reach is asked to stop.
+  expect((await jobs.list()).filter((job) => job.cancelRequested).map(({ lane }) => lane)).toEqual(["issue:3:3"]);
+  await close();
 });
 
 test("a repository taken from an installation goes whole, row by row; its neighbours keep every one of theirs", async () => {

@@ -112,6 +112,14 @@ describe("GitHost", () => {
     ]);
   });
 
+  it("knows which repositories an installation reaches, and says so when there is no such installation", async () => {
+    await github.act("repository", { owner: "others", repo: "far", files: [{ path: "a.py", text: SOURCE }] });
+    const reached = await host.reachedRepositories(ref.installationId);
+    expect(reached).toHaveLength(repositories);
+    expect(reached).toContain(ref.repositoryId);
+    await expect(host.reachedRepositories(999_999)).rejects.toMatchObject({ code: "GITHUB_GONE" });
+  });
+
   it("another repository under the same name, an issue that is not there: gone", async () => {
     await expect(host.repository({ ...ref, repositoryId: ref.repositoryId + 999 })).rejects.toMatchObject({
       code: "GITHUB_GONE",

@@ -142,6 +142,12 @@ describe("the webhook", () => {
       ["forget-installation", { installationId: 5, repositoryId: 7 }],
       ["forget-installation", { installationId: 5, repositoryId: 8 }],
     ]);
+    // "All repositories" became a selection: GitHub names none.
+    const unnamed = { ...removed, repository_selection: "selected", repositories_removed: [] };
+    expect(await asked("installation_repositories", unnamed)).toEqual([
+      ["forget-installation", { installationId: 5, unnamed: true }],
+    ]);
+    expect((await jobs.list()).filter((job) => job.cancelRequested && job.kind !== "solve-issue")).toEqual([]);
     const comment = { id: 9, body: "/funprm wrong", in_reply_to_id: 4, user: { login: "ada", type: "User" } };
     const reply = { action: "created", comment, pull_request: { number: 2 } };
     expect((await asked("pull_request_review_comment", reply)).map(([kind]) => kind)).toEqual(["answer-finding"]);

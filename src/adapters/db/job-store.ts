@@ -72,8 +72,9 @@ export function createJobStore(sql: Sql, now: () => Date, newId: () => string): 
           ],
         );
         // At once, not when it is claimed: the jobs that it ends may hold every slot of the workers.
-        if (created?.kind === "forget-installation") {
-          const { installationId, repositoryId } = job.payload as ForgetInstallationPayload;
+        const forgotten = created?.kind === "forget-installation" ? (job.payload as ForgetInstallationPayload) : null;
+        if (created !== null && forgotten !== null && !forgotten.unnamed) {
+          const { installationId, repositoryId } = forgotten;
           const { rows, params } = ofInstallation(installationId, repositoryId);
           await inside.query(
             `UPDATE jobs SET cancel_requested = 1, updated_at = $${params.length + 1}

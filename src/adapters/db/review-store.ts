@@ -3,10 +3,12 @@ import type { Finding, ReviewedPull, ReviewedRow } from "../../domain/finding.ts
 import type { ScoredRow } from "../../domain/model.ts";
 import type { StoredCalibration } from "../../domain/review-calibration.ts";
 import type { ReviewStore } from "../../ports.ts";
-import { ofInstallation, type Sql, type SqlRow, whereGiven } from "./sql.ts";
+import { ofInstallation, repositoriesIn, type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 /** Placeholders of one statement; SQLite takes 32,766, PostgreSQL 65,535. */
 const KEYS_A_QUERY = 500;
+/** What is kept of a repository. */
+const TABLES = ["calibrations", "reviewed_functions", "findings", "reviewed_pulls"];
 
 export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
   const instant = () => now().toISOString();
@@ -179,11 +181,11 @@ export function createReviewStore(sql: Sql, now: () => Date): ReviewStore {
       return saved;
     },
 
+    repositoriesOf: (installationId) => repositoriesIn(sql, TABLES, installationId),
     deleteInstallation: (installationId, repositoryId) =>
       sql.transaction(async (inside) => {
         const { rows, params } = ofInstallation(installationId, repositoryId);
-        for (const table of ["calibrations", "reviewed_functions", "findings", "reviewed_pulls"])
-          await inside.query(`DELETE FROM ${table} WHERE ${rows}`, params);
+        for (const table of TABLES) await inside.query(`DELETE FROM ${table} WHERE ${rows}`, params);
         // Hashes of texts do not say whose they are: better scored again than kept of a repository that is gone.
         await inside.query("DELETE FROM reward_cache WHERE installation_id = $1", [installationId]);
       }),

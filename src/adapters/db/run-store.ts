@@ -4,7 +4,7 @@ import { FunprmError } from "../../domain/errors.ts";
 import { sha256 } from "../../domain/ids.ts";
 import { type Effect, LIVE_RUN_STATES, type Run, TERMINAL_RUN_STATES } from "../../domain/run.ts";
 import type { RunStore } from "../../ports.ts";
-import { ofInstallation, type Queryable, type Sql, type SqlRow, whereGiven } from "./sql.ts";
+import { ofInstallation, type Queryable, repositoriesIn, type Sql, type SqlRow, whereGiven } from "./sql.ts";
 
 const LIVE = `state IN (${LIVE_RUN_STATES.map((state) => `'${state}'`).join(", ")})`;
 /** Position of a state in planned → sent → confirmed. */
@@ -169,6 +169,7 @@ export function createRunStore(sql: Sql, now: () => Date, newId: () => string): 
       return Number(row?.["spent"] ?? 0);
     },
 
+    repositoriesOf: (installationId) => repositoriesIn(sql, ["runs", "jobs"], installationId),
     deleteInstallation: (installationId, repositoryId) =>
       sql.transaction(async (inside) => {
         const { rows, params } = ofInstallation(installationId, repositoryId);

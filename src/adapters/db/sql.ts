@@ -24,6 +24,18 @@ export function ofInstallation(installationId: number, repositoryId?: number): {
     : { rows: "installation_id = $1 AND repository_id = $2", params: [installationId, repositoryId] };
 }
 
+/** The repositories that rows of an installation name, in any of the tables; sorted. */
+export async function repositoriesIn(
+  on: Queryable,
+  tables: readonly string[],
+  installationId: number,
+): Promise<number[]> {
+  const one = (table: string) =>
+    `SELECT repository_id FROM ${table} WHERE installation_id = $1 AND repository_id IS NOT NULL`;
+  const rows = await on.query(`${tables.map(one).join(" UNION ")} ORDER BY repository_id`, [installationId]);
+  return rows.map((row) => Number(row["repository_id"]));
+}
+
 /** The `WHERE` of the conditions that are given, each `column operator`, with their values as `$1` onwards; empty without any. */
 export function whereGiven(conditions: readonly [string, SqlValue | undefined][]): {
   where: string;

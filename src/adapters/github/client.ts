@@ -52,6 +52,8 @@ export type GitHubClient = {
   push<T>(ref: RepoRef, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
   /** As the app itself. */
   asApp<T>(what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
+  /** As the installation, of all that it reaches; reads only. */
+  asInstallation<T>(installationId: number, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
   token(ref: RepoRef, access: Access): Promise<string>;
   /** Login of the app's own user, `SLUG[bot]`. */
   botLogin(): Promise<string>;
@@ -125,6 +127,19 @@ export function createGitHubClient(options: GitHubOptions): GitHubClient {
     }
   }
 
+  async function asInstallation<T>(
+    installationId: number,
+    what: string,
+    call: (parameters: CallParameters) => Promise<T>,
+  ): Promise<T> {
+    try {
+      const { token: own } = await auth({ type: "installation", installationId, permissions: { metadata: "read" } });
+      return await call({ headers: { authorization: `token ${own}` }, request: {} });
+    } catch (error) {
+      throw mapped(error, `${what} of installation ${installationId}`);
+    }
+  }
+
   let login: Promise<string> | null = null;
   function botLogin(): Promise<string> {
     login ??= asApp("read the app", async (parameters) => {
@@ -143,6 +158,7 @@ export function createGitHubClient(options: GitHubOptions): GitHubClient {
     write: (ref, what, call) => attempt(ref, "write", what, call),
     push: (ref, what, call) => attempt(ref, "push", what, call),
     asApp,
+    asInstallation,
     token,
     botLogin,
   };

@@ -7,7 +7,15 @@ import { statusOf } from "./refusal.ts";
 
 type RepositoryCalls = Pick<
   GitHost,
-  "repository" | "role" | "readFile" | "branchSha" | "readToken" | "ensureBranch" | "ensureCommit" | "deleteBranch"
+  | "reachedRepositories"
+  | "repository"
+  | "role"
+  | "readFile"
+  | "branchSha"
+  | "readToken"
+  | "ensureBranch"
+  | "ensureCommit"
+  | "deleteBranch"
 >;
 
 /** Signed by GitHub and shown as Verified; `expectedHeadOid` makes it a compare-and-swap (product.md 4.5). */
@@ -16,7 +24,8 @@ const CREATE_COMMIT = `mutation($input: CreateCommitOnBranchInput!) {
 }`;
 
 export function repositoryCalls(client: GitHubClient): RepositoryCalls {
-  const { rest } = client.octokit;
+  const { octokit } = client;
+  const { rest } = octokit;
 
   async function branchSha(ref: RepoRef, branch: string): Promise<string | null> {
     const { owner, repo } = ref;
@@ -44,6 +53,13 @@ export function repositoryCalls(client: GitHubClient): RepositoryCalls {
 
   return {
     branchSha,
+
+    async reachedRepositories(installationId) {
+      const reached = await client.asInstallation(installationId, "read the repositories", (parameters) =>
+        octokit.paginate(rest.apps.listReposAccessibleToInstallation, { per_page: 100, ...parameters }),
+      );
+      return reached.map(({ id }) => id);
+    },
 
     async repository(ref) {
       const { owner, repo } = ref;

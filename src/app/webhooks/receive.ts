@@ -61,10 +61,14 @@ export async function receive(webhook: Webhook, jobs: JobStore, wake: () => void
   return outcome;
 }
 
-/** One for each repository that a person took from the installation: they wait for nobody, and fail alone. */
+/**
+ * One for each repository that a person took from the installation: they wait for nobody, and fail alone. GitHub names none
+ * when "all repositories" becomes a selection.
+ */
 function removedJobs({ name, payload }: Webhook): NewJob[] {
   const { action, installation, repositories_removed: removed = [] } = payload;
   if (name !== "installation_repositories" || action !== "removed" || !installation) return [];
+  if (removed.length === 0) return [forgetJob({ installationId: installation.id, unnamed: true })];
   return removed.map(({ id }) => forgetJob({ installationId: installation.id, repositoryId: id }));
 }
 
