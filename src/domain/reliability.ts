@@ -23,13 +23,12 @@ const GRID = 12;
 export const ERROR_RATES: readonly number[] = Array.from({ length: GRID }, (_, i) => ((i + 0.5) / GRID) * 0.5);
 
 /**
- * Fitted on the training groups of `bench/written-evidence.ts` (docs/adr/0009). Pairs are of Beta distributions: of the share of
- * right candidates, and of wrong candidates that pass a right test and a wrong one.
+ * Fitted on the training and meta groups of `bench/written-evidence.ts`. Pairs are of Beta distributions: of the share of right
+ * candidates, and of wrong candidates that pass a right test and a wrong one.
  */
 export const RELIABILITY = {
   right: [3, 5],
-  // The best fit alone is [0.5, 0.8]; wrong candidates share their bugs, so how many pass says less than independent ones would.
-  passRight: [0.75, 1],
+  passRight: [0.5, 0.7],
   passWrong: [1, 1],
   /** Chance that a right candidate fails a right test, or passes a wrong one. */
   slip: 0.03,
@@ -37,7 +36,7 @@ export const RELIABILITY = {
    * Chance that a candidate which behaves as a right one on k tests is wrong where no test looks: first · again^k. A judge who
    * says so does not contradict the tests.
    */
-  unseen: [0.48, 0.8],
+  unseen: [0.48, 0.75],
   /** By how much the judge's log-odds are sharpened before its error rate is applied. */
   sharpness: 2,
 } satisfies Record<string, number | [number, number]>;
