@@ -27,7 +27,8 @@ class ModelConfig:
 class BackboneConfig:
     """Weights to start from instead of a fresh model; then `[model]` holds `max_tokens` alone.
 
-    `folder`: a Hugging Face model with its tokenizer. `head`: scalar or two-class. `adaptation`: full, head or lora; the
+    `folder`: a Hugging Face model with its tokenizer, or, with `adaptation` full, a checkpoint of `train` with its
+    tokenizer.json, whose head is kept. `head`: scalar or two-class. `adaptation`: full, head or lora; the
     `lora_*` keys count with lora, and `lora_targets` is empty with the others.
     """
 

@@ -11,7 +11,7 @@ import torch
 from funprm_worker import pretraining_text
 from funprm_worker import train as training
 from funprm_worker.bundle import OnnxScorer, check_bundle
-from funprm_worker.config import CheckpointConfig, Config, ModelConfig, PretrainConfig, RewardConfig
+from funprm_worker.config import BackboneConfig, CheckpointConfig, Config, ModelConfig, PretrainConfig, RewardConfig
 from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import best_of, interval, pair_auc, solution_figures, step_figures
@@ -149,6 +149,23 @@ def test_a_run_refuses_another_config_and_stops_on_nan(tmp_path: Path, monkeypat
     monkeypatch.setattr(training, "reward_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(WorkerError, match=r"the loss is nan.*rows s/"):
         training.train(config(tmp_path, "nan", 2), lambda _: None)
+
+
+def test_a_run_from_a_checkpoint_goes_on_with_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_data(tmp_path)
+    only_text(monkeypatch, "x = 1\n" * 200)
+    first = config(tmp_path, "first", 2)
+    training.train(first, lambda _: None)
+    start = tmp_path / "first" / "best"
+    (start / "tokenizer.json").write_text((tmp_path / "first" / "tokenizer.json").read_text())
+    backbone = BackboneConfig(str(start), "scalar", "full", 0, 0, 0.0, [])
+    further = replace(config(tmp_path, "further", 2), backbone=backbone, pretrain=PretrainConfig(0, 128, 64, 1e-3))
+    run = training.Run(further, lambda _: None)
+    before = training.load_model(start).state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
+    training.train(further, lambda _: None)
+    after = training.load_model(tmp_path / "further" / "best").state_dict()
+    assert not torch.equal(after["head.weight"], before["head.weight"])
 
 
 def test_labels_that_are_all_whole_numbers_are_labels(model: RewardModel) -> None:
