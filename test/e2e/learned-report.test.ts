@@ -203,6 +203,16 @@ describe("the report on what was learned", () => {
     expect((await world.state(number)).violations).toEqual([]);
   });
 
+  it("counts no finding that a removed person judged, as reviews do", async () => {
+    const number = await issue();
+    await name(`${number}`);
+    await ports.learning.removeActor("ada");
+    await month("2025-11");
+    expect((await reports(number)).map((one) => one.body.includes("**Findings**: none was judged yet."))).toEqual([
+      true,
+    ]);
+  });
+
   it("is forgotten with its installation and after the retention", async () => {
     const { reports: store } = world.database;
     const row = {
