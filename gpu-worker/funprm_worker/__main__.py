@@ -130,7 +130,10 @@ def main() -> None:
     domains.add_argument("--out", type=Path, required=True, help="report without its ending: OUT.md and OUT.json")
     domains.add_argument("--scorers", default="prm,trivial", help="some of prm, encoder, trivial")
     domains.add_argument("--encoder", type=Path, help="with encoder: its folder, as Hugging Face stores it")
-    domains.add_argument("--checkpoint", type=Path, help="a model of all domains to measure beside them")
+    domains.add_argument("--checkpoint", type=Path, help="the model that ships, to measure beside them")
+    domains.add_argument(
+        "--other", action="append", default=[], metavar="NAME=FOLDER", help="compared with --checkpoint"
+    )
     corrected = commands.add_parser("export-corrected", help="write the bundle of a corrected run, beside its control")
     for name, text in (
         ("run", "folder of the corrected run"),
@@ -234,9 +237,16 @@ def main() -> None:
         if arguments.command == "leave-one-out":
             from funprm_worker.domains import leave_one_out
 
+            others = {}
+            for named in arguments.other:
+                other, _, folder = named.partition("=")
+                if not other or not folder:
+                    raise WorkerError("bad_config", f"--other {named}: write NAME=FOLDER")
+                others[other] = Path(folder)
             leave_one_out(
-                config, arguments.out, report, arguments.scorers.split(","), arguments.encoder, arguments.checkpoint
-            )
+                config, arguments.out, report, arguments.scorers.split(","), arguments.encoder, arguments.checkpoint,
+                others,
+            )  # fmt: skip
             return
         if arguments.command == "train":
             from funprm_worker.train import train

@@ -11,13 +11,15 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from funprm_worker.config import Config
+from funprm_worker.cut_backbone import ORIGIN
 from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import paired_figures, solution_figures
@@ -60,16 +62,21 @@ def leave_one_out(
     scorers: Sequence[str] = SCORERS,
     encoder: Path | None = None,
     checkpoint: Path | None = None,
+    others: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
     """Trains what is not trained yet under `config.run`, one folder an arm, and writes `out`.json and `out`.md.
 
     `prm` is a fine-tune of `config`, `encoder` a linear head on the frozen encoder in that folder, `trivial` the scorer of
-    words; `checkpoint` is a model of all domains that is only measured, beside them. Raises `WorkerError("bad_config")` for another name, or `encoder` without its folder.
+    words; `checkpoint` is the model that ships, only measured, beside them; `others`, by name, are further models of all
+    domains that it is compared with. Raises `WorkerError("bad_config")` for another scorer, `encoder` without its folder, or
+    others without the model that ships.
     """
     if not set(scorers) <= set(SCORERS) or ("encoder" in scorers) != (encoder is not None):
         raise WorkerError(
             "bad_config", f"scorers {', '.join(scorers)}: choose of {', '.join(SCORERS)}; --encoder goes with encoder"
         )
+    if others and checkpoint is None:
+        raise WorkerError("bad_config", "--other is compared with --checkpoint; give both")
     held_out = held_out_rows(config)
     arms: dict[str, tuple[str, ...]] = {ALL: (), **DOMAINS}
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -87,13 +94,12 @@ def leave_one_out(
             "steps": config.reward.steps,
             "paddedTokensAStep": config.reward.tokens,
             "precision": config.precision,
-            "pretrainedTokens": _pretrained(config),
+            "start": _start(config),
         }
     whole = {} if checkpoint is None else _measured(config, checkpoint, held_out, report)
     facts["domains"] = {}
-    for domain, sets in DOMAINS.items():
-        rows = [row for row in held_out if set_of(row) in sets]
-        one: dict[str, Any] = {"sets": list(sets), "rows": len(rows), "scorers": {}}
+    for domain, rows in by_domain(held_out).items():
+        one: dict[str, Any] = {"sets": list(DOMAINS[domain]), "rows": len(rows), "scorers": {}}
         for name, scores in found.items():
             without, control = ([scores[arm].get(row.id) for row in rows] for arm in (domain, ALL))
             one["scorers"][name] = {
@@ -113,9 +119,25 @@ def leave_one_out(
                 for name, scores in found.items()
             },
         }
+        facts["others"] = {}
+        for name, folder in others.items():
+            measured_other = _measured(config, folder, held_out, report)
+            ours = [measured_other.get(row.id) for row in held_out]
+            facts["others"][name] = {
+                "all": solution_figures(held_out, ours),
+                "minusCheckpoint": paired_figures(held_out, ours, theirs),
+                "domains": {
+                    domain: solution_figures(rows, [measured_other.get(row.id) for row in rows])
+                    for domain, rows in by_domain(held_out).items()
+                },
+            }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
     out.with_suffix(".md").write_text(_page(facts))
+
+
+def by_domain(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    return {domain: [row for row in rows if set_of(row) in sets] for domain, sets in DOMAINS.items()}
 
 
 def held_out_rows(config: Config) -> list[Row]:
@@ -197,16 +219,19 @@ def _measured(config: Config, checkpoint: Path, held_out: list[Row], report: Cal
         rewards = step_rewards(load_model(checkpoint), encoded, encoder.pad_id, precision=config.precision)
         return {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
 
-    return _kept(Path(config.run) / "checkpoint.json", make)
+    weights = sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    return _kept(Path(config.run) / f"checkpoint-{weights[:12]}.json", make)
 
 
-def _pretrained(config: Config) -> int | None:
-    """Tokens that the language model of `[backbone]` saw, where its run folder still says so."""
-    beside = Path(config.backbone.folder).parent / "config.json" if config.backbone is not None else None
-    if beside is None or not beside.exists():
-        return None
-    pretrain = json.loads(beside.read_text())["pretrain"]
-    return int(pretrain["steps"] * pretrain["tokens"])
+def _start(config: Config) -> str:
+    """What the fine-tunes start from: the line that `cut-backbone` left, or the tokens that a run's language model saw."""
+    folder = Path(config.backbone.folder) if config.backbone is not None else None
+    if folder is not None and (folder / ORIGIN).is_file():
+        return (folder / ORIGIN).read_text().strip()
+    if folder is None or not (folder.parent / "config.json").exists():
+        return "one language model"
+    pretrain = json.loads((folder.parent / "config.json").read_text())["pretrain"]
+    return f"one language model, pretrained on {pretrain['steps'] * pretrain['tokens']:,} tokens"
 
 
 def _mixed_rows(config: Config, arm: str) -> list[list[Row]]:
@@ -315,7 +340,7 @@ def _count(config: Config, arm: str) -> int:
 
 
 NAMES = {
-    "prm": "the small causal model, fine-tuned",
+    "prm": "causal model, fine-tuned",
     "encoder": "frozen encoder, linear head",
     "trivial": "trivial scorer",
 }
@@ -342,10 +367,8 @@ def _page(facts: dict[str, Any]) -> str:
     ]
     if "prm" in facts:
         prm = facts["prm"]
-        text = "an unknown number of" if prm["pretrainedTokens"] is None else f"{prm['pretrainedTokens']:,}"
         lines += [
-            f"The small causal model: {prm['steps']} steps of {prm['paddedTokensAStep']} padded tokens each from one language"
-            f" model, pretrained on {text} tokens.",
+            f"The causal model: {prm['steps']} steps of {prm['paddedTokensAStep']} padded tokens each from {prm['start']}.",
             "",
         ]
     if "encoder" in facts:
@@ -390,6 +413,20 @@ def _page(facts: dict[str, Any]) -> str:
             f"| {NAMES[name]} | {figure(gap['auc'], True)} | {figure(gap['bestOf'], True)} |"
             for name, gap in facts["checkpoint"]["minus"].items()
         ]
+        lines.append("")
+    if facts.get("others"):
+        lines += [
+            "## Other models of all domains, minus the model that ships",
+            "",
+            f"| model | {' | '.join(DOMAINS)} | all | within-problem AUC, paired | Best-of-8, paired |",
+            f"|{'---|' * (len(DOMAINS) + 4)}",
+        ]
+        for name, one in facts["others"].items():
+            cells = [figure(one["domains"][domain]["auc"]) for domain in DOMAINS]
+            gap = one["minusCheckpoint"]
+            lines.append(
+                f"| {name} | {' | '.join(cells)} | {figure(one['all']['auc'])} | {figure(gap['auc'], True)} | {figure(gap['bestOf'], True)} |"
+            )
         lines.append("")
     lines += ["## Rows", "", "| domain | sets | held-out programs | training rows without it |", "|---|---|---|---|"]
     lines += [

@@ -77,6 +77,22 @@ def test_no_verdict_of_the_domain_is_trained_on_and_the_command_goes_on(
     domains.leave_one_out(config, out, lambda _: None, ("prm", "trivial"))
     assert out.with_suffix(".md").read_text() == page
 
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    monkeypatch.setattr(
+        domains,
+        "_measured",
+        lambda _, folder, rows, __: {row.id: float(row.verdict == (1 if folder == right else 0)) for row in rows},
+    )
+    models = {"right": right, "wrong": wrong}
+    domains.leave_one_out(config, out, lambda _: None, ("trivial",), None, wrong, models)
+    found = json.loads(out.with_suffix(".json").read_text())["others"]
+    assert [found[name]["all"]["auc"]["value"] for name in models] == [1, 0]
+    assert [found[name]["minusCheckpoint"]["auc"]["value"] for name in models] == [1, 0]
+    assert found["right"]["domains"]["classes"]["auc"]["value"] == 1
+    assert "| right |" in out.with_suffix(".md").read_text()
+    with pytest.raises(WorkerError, match="give both"):
+        domains.leave_one_out(config, out, lambda _: None, ("trivial",), None, None, models)
+
 
 def test_a_head_on_a_frozen_encoder_tells_what_its_vectors_tell() -> None:
     import torch
