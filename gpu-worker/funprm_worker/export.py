@@ -48,7 +48,7 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
     if not int8:
         model, _ = best_model(config)
     report(f"{'int8' if int8 else 'fp32'}: scoring {len(encoded)} of {len(rows)} validation rows")
-    rewards = step_rewards(model, encoded, encoder.pad_id)
+    rewards = step_rewards(model, encoded, encoder.pad_id, precision=config.precision)
     out.mkdir(parents=True, exist_ok=True)
     (out / "tokenizer.json").write_text((Path(config.run) / "tokenizer.json").read_text())
     write_onnx(model, out / "model.onnx", int8=int8)
@@ -67,7 +67,7 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
         },
         "method": method(config, len(training), origin),
         "metrics": {
-            "split": "validation, every (group, generator) with both verdicts",
+            "split": f"validation, every (group, generator) with both verdicts; scored in {config.precision}",
             "rows": len(encoded),
             "tooLong": len(rows) - len(encoded),
             "solution": figures(encoded, rewards),
