@@ -225,9 +225,17 @@ export function printTables(groups: readonly Group[], sets: readonly string[], l
       console.log(`| ${name} | ${k} | ${cells.join(" | ")} |`);
     }
 
-  const planted = (title: string, of: (one: Group) => boolean, withReward: boolean) => {
+  const planted = (
+    title: string,
+    of: (one: Group) => boolean,
+    withReward: boolean,
+    others: { title: string; of: (one: Group) => boolean },
+  ) => {
     console.log(`\n## Planted errors, ${title}, k = ${PLANTED_K}: the hybrid rule against the better of its parts\n`);
     console.log("Error rates learned from the meta groups of the same writer and judge, by agreement alone.\n");
+    console.log(
+      `Best part: of the parts the one with the highest share in these very groups, which flatters it; foretold part: the one that is best on ${others.title}, without the reward.\n`,
+    );
     const parts: Record<string, Rule> = {
       tests: testsPassed,
       "dual agreement": agreement,
@@ -242,23 +250,32 @@ export function printTables(groups: readonly Group[], sets: readonly string[], l
       "learned: tests, opinions wrong",
       "hybrid, after earlier runs",
       "− best part",
+      "foretold part",
+      "− foretold part",
     ];
     console.log(`| Wrong tests | Turned opinions | ${names.join(" | ")} |\n|${" --- |".repeat(names.length + 2)}`);
-    const [firstRun, laterRuns]: number[][] = [[], []];
+    const [firstRun, laterRuns, foretold]: number[][] = [[], [], []];
     // What a real writer and judge err is what it is.
     for (const wrong of rates)
       for (const turned of [...(llm ? [] : [null]), ...rates]) {
         const all = views(of, PLANTED_K, { wrong, turned, draws: PLANTED_DRAWS });
         if (all.length === 0) continue;
         const belief = learned(views(isMeta, PLANTED_K, { wrong, turned, draws: 1 }));
-        const rules = { ...parts, ...(turned === null ? {} : { judge: byOpinion }) };
+        const rules: Record<string, Rule> = { ...parts, ...(turned === null ? {} : { judge: byOpinion }) };
         const right = Object.values(rules).map((rule) => all.map((view) => picked(view, rule(view))));
         const best = right.reduce((one, other) => (mean(other) > mean(one) ? other : one));
         const [fresh, later] = [UNKNOWN, belief].map((known) => {
           const rule = hybridWith(known);
           return all.map((view) => picked(view, rule(view)));
         }) as [number[], number[]];
-        const against = (one: readonly number[]) => interval(all.map((view, i) => [view.group, one[i]! - best[i]!]));
+        const against = (one: readonly number[], other = best) =>
+          interval(all.map((view, i) => [view.group, one[i]! - other[i]!]));
+        const elsewhere = views(others.of, PLANTED_K, { wrong, turned, draws: PLANTED_DRAWS });
+        const names = Object.keys(rules).filter((name) => name !== "reward");
+        const shares = names.map((name) => mean(elsewhere.map((view) => picked(view, rules[name]!(view)))));
+        const known = names[shares.indexOf(Math.max(...shares))]!;
+        const part = right[Object.keys(rules).indexOf(known)]!;
+        foretold!.push(mean(later) - mean(part));
         firstRun!.push(mean(fresh) - mean(best));
         laterRuns!.push(mean(later) - mean(best));
         const cells = [
@@ -269,21 +286,27 @@ export function printTables(groups: readonly Group[], sets: readonly string[], l
           `${rateOf(belief.wrongTests)}, ${turned === null ? "–" : rateOf(belief.wrongOpinions)}`,
           mean(later).toFixed(3),
           against(later),
+          known,
+          against(later, part),
         ];
         console.log(`| ${wrong} | ${turned ?? "no judge"} | ${cells.join(" | ")} |`);
       }
     for (const [name, all] of [
       ["first run", firstRun!],
       ["after earlier runs", laterRuns!],
+      ["after earlier runs, against the foretold part", foretold!],
     ] as const)
       if (all.length > 0)
         console.log(
           `\n${name}: ${all.filter((one) => one >= -0.01).length} of ${all.length} cells hold the limit of −.01; mean ${mean(all).toFixed(3)}, worst ${Math.min(...all).toFixed(3)}`,
         );
   };
-  planted("validation groups", isValidation, true);
+  planted("validation groups", isValidation, true, { title: "the training groups", of: isTraining });
   // The larger sample: the reward knows its verdicts, so it is no part here.
-  planted("training groups, without the reward", isTraining, false);
+  planted("training groups, without the reward", isTraining, false, {
+    title: "the validation groups",
+    of: isValidation,
+  });
 
   console.log(
     "\n## The judge's value, calibrated as any other: Platt on the meta groups, error on the validation groups\n",
