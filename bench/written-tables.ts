@@ -271,11 +271,11 @@ export function printTables(groups: readonly Group[], sets: readonly string[], l
         const against = (one: readonly number[], other = best) =>
           interval(all.map((view, i) => [view.group, one[i]! - other[i]!]));
         const elsewhere = views(others.of, PLANTED_K, { wrong, turned, draws: PLANTED_DRAWS });
-        const names = Object.keys(rules).filter((name) => name !== "reward");
+        const names = elsewhere.length === 0 ? [] : Object.keys(rules).filter((name) => name !== "reward");
         const shares = names.map((name) => mean(elsewhere.map((view) => picked(view, rules[name]!(view)))));
-        const known = names[shares.indexOf(Math.max(...shares))]!;
-        const part = right[Object.keys(rules).indexOf(known)]!;
-        foretold!.push(mean(later) - mean(part));
+        const known = names[shares.indexOf(Math.max(...shares))];
+        const part = known === undefined ? null : right[Object.keys(rules).indexOf(known)]!;
+        if (part !== null) foretold!.push(mean(later) - mean(part));
         firstRun!.push(mean(fresh) - mean(best));
         laterRuns!.push(mean(later) - mean(best));
         const cells = [
@@ -286,8 +286,8 @@ export function printTables(groups: readonly Group[], sets: readonly string[], l
           `${rateOf(belief.wrongTests)}, ${turned === null ? "–" : rateOf(belief.wrongOpinions)}`,
           mean(later).toFixed(3),
           against(later),
-          known,
-          against(later, part),
+          known ?? "–",
+          part === null ? "–" : against(later, part),
         ];
         console.log(`| ${wrong} | ${turned ?? "no judge"} | ${cells.join(" | ")} |`);
       }

@@ -47,7 +47,7 @@ def test_every_text_comes_back_from_the_tokens_of_a_cut_vocabulary(text: str, si
 @given(st.integers(256, 420))
 def test_what_is_kept_can_be_merged_from_what_is_kept(size: int) -> None:
     kept = set(_most_used(VOCABULARY, MERGES, TEXTS, size))
-    first = {}
+    first: dict[str, tuple[str, str]] = {}
     for pair in MERGES:
         first.setdefault("".join(pair), pair)
     assert all(set(first[token]) <= kept for token in kept if token in first)

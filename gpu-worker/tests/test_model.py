@@ -15,7 +15,7 @@ from funprm_worker.config import BackboneConfig, CheckpointConfig, Config, Model
 from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import best_of, interval, pair_auc, solution_figures, step_figures
-from funprm_worker.model import RewardModel, rewards_of, small_config
+from funprm_worker.model import RewardModel, load_model, rewards_of, small_config
 from funprm_worker.onnx_graph import write_onnx
 from funprm_worker.rows import Row
 
@@ -161,18 +161,17 @@ def test_a_run_from_a_checkpoint_goes_on_with_its_head(tmp_path: Path, monkeypat
     backbone = BackboneConfig(str(start), "scalar", "full", 0, 0, 0.0, [])
     further = replace(config(tmp_path, "further", 2), backbone=backbone, pretrain=PretrainConfig(0, 128, 64, 1e-3))
     run = training.Run(further, lambda _: None)
-    before = training.load_model(start).state_dict()
+    before = load_model(start).state_dict()
     assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
     training.train(further, lambda _: None)
-    after = training.load_model(tmp_path / "further" / "best").state_dict()
+    after = load_model(tmp_path / "further" / "best").state_dict()
     assert not torch.equal(after["head.weight"], before["head.weight"])
 
 
 def test_labels_that_are_all_whole_numbers_are_labels(model: RewardModel) -> None:
     """JSON's 1 is an int: a batch of passing programs of one function each once ended a training at its first step."""
     whole, real = (
-        [training.EncodedRow(row(0, 1), [1, 2, 3], [2], [label], [weight])]  # type: ignore[list-item]
-        for label, weight in ((1, 1), (1.0, 1.0))
+        [training.EncodedRow(row(0, 1), [1, 2, 3], [2], [label], [weight])] for label, weight in ((1, 1), (1.0, 1.0))
     )
     losses = [float(training.reward_loss(model, batch, 0, 0.5, 0.0).detach()) for batch in (whole, real)]
     assert losses[0] == losses[1] > 0
