@@ -56,6 +56,7 @@ class RewardConfig:
     rate: float
     weight_decay: float
     pairwise: float
+    consistency: float
     language: float
     per_side: int
     broadcast: float

@@ -16,6 +16,10 @@ NOISY = ("monte_carlo", "broadcast", "judge")
 CLEAN_FINAL = ("unit_test", "outcome", "min_rule", "mutation")
 
 
+COPY = "~text"
+"""`funprm dataset texts` ends the id of a candidate's copy with this: the same program with a text in a docstring or a string."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One candidate, or the empty prefix of one problem. Lists have one entry per completion; None = no label there.
@@ -34,6 +38,11 @@ class Row:
     counts: list[tuple[int, int] | None]
     source: list[str | None]
     weight: float
+
+    @property
+    def original(self) -> str | None:
+        """The id of the row that this one is a copy of, or None."""
+        return self.id.removesuffix(COPY) if self.id.endswith(COPY) else None
 
     @property
     def empty_prefix(self) -> bool:

@@ -82,11 +82,18 @@ def encode_rows(rows: list[Row], encoder: Encoder, max_tokens: int, broadcast: f
     return encoded
 
 
-def clusters_of(rows: list[Row], per_side: int, seed: int) -> list[list[Row]]:
-    """Rows of one (group, pool), at most `per_side` passing and failing; the empty prefix goes with them."""
+def clusters_of(rows: list[Row], per_side: int, seed: int, beside: bool = False) -> list[list[Row]]:
+    """Rows of one (group, pool), at most `per_side` passing and failing; the empty prefix goes with them.
+
+    `beside`: the copies of `funprm dataset texts` do not count; each follows its original where that is taken.
+    """
     members: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    copies: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        members[row.group, row.pool].append(row)
+        if beside and row.original is not None:
+            copies[row.original].append(row)
+        else:
+            members[row.group, row.pool].append(row)
     rng = random.Random(seed)
     clusters = []
     for key in sorted(members):
@@ -98,7 +105,7 @@ def clusters_of(rows: list[Row], per_side: int, seed: int) -> list[list[Row]]:
             # Chains of several functions first: they carry the step labels.
             pool = sorted(by_side[side], key=lambda row: (-min(2, len(row.completions)), rng.random()))
             taken += pool[:limit]
-        clusters.append(taken)
+        clusters.append(taken + [copy for row in taken for copy in copies[row.id]])
     return clusters
 
 
@@ -121,6 +128,18 @@ def language_loss(model: RewardModel, hidden: Tensor, ids: Tensor, pad_id: int, 
     return loss
 
 
+def _copied_steps(batch: list[EncodedRow]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """(row, position) of each step whose row has a copy in the batch, with (row, position) of the same step in the copy."""
+    places = {one.row.id: i for i, one in enumerate(batch)}
+    pairs = []
+    for copy, one in enumerate(batch):
+        origin = places.get(one.row.original or "")
+        if origin is not None:
+            steps = zip(batch[origin].ends, one.ends, strict=True)
+            pairs += [((origin, end), (copy, copied)) for end, copied in steps]
+    return pairs
+
+
 def reward_loss(
     model: RewardModel,
     batch: list[EncodedRow],
@@ -128,8 +147,10 @@ def reward_loss(
     pairwise: float,
     language: float,
     precision: str = "float32",
+    consistency: float = 0.0,
 ) -> Tensor:
-    """Weighted BCE on soft step labels, the pairwise term on final logits inside one (group, pool), the language term.
+    """Weighted BCE on soft step labels, the pairwise term on final logits inside one (group, pool), the consistency term
+    (squared difference of the step logits of a row and its copy with another text), the language term.
 
     Under `torchrun` each process passes whole clusters of the batch, or none, and gets its part of the same loss.
     """
@@ -139,8 +160,11 @@ def reward_loss(
         if one.row.verdict is not None:
             sides[one.row.group, one.row.pool][one.row.verdict].append(i)
     pairs = [(p, f) for failing, passing in sides.values() for p in passing for f in failing]
+    copies = _copied_steps(batch) if consistency else []
     tokens = sum(len(one.ids) - 1 for one in batch)
-    total, total_pairs, total_tokens = parallel.add([float(weights.sum()), float(len(pairs)), float(tokens)])
+    total, total_pairs, total_copies, total_tokens = parallel.add(
+        [float(weights.sum()), float(len(pairs)), float(len(copies)), float(tokens)]
+    )
     if not batch:
         return torch.zeros((), requires_grad=True)
     ids = pad([one.ids for one in batch], pad_id)
@@ -153,6 +177,9 @@ def reward_loss(
     gaps = [logits[p, batch[p].ends].mean() - logits[f, batch[f].ends].mean() for p, f in pairs]
     if gaps and pairwise:
         loss = loss + pairwise * (len(gaps) / total_pairs) * functional.softplus(-torch.stack(gaps)).mean()
+    if copies:
+        origins, copied = (logits[[i for i, _ in side], [end for _, end in side]] for side in zip(*copies, strict=True))
+        loss = loss + consistency * ((origins - copied) ** 2).sum() / total_copies
     if language:
         share = language * tokens / total_tokens
         loss = loss + share * language_loss(model, hidden, ids, pad_id, precision)
@@ -327,7 +354,8 @@ class Run:
 
     def _reward(self, state: dict[str, Any]) -> None:
         settings, every = self.config.reward, self.config.checkpoint.every
-        clusters = clusters_of(self.training, settings.per_side, self.config.seed)
+        beside = settings.consistency > 0
+        clusters = clusters_of(self.training, settings.per_side, self.config.seed, beside)
         mixed = [c for c in clusters if {row.verdict for row in c} >= {0, 1}]
         self.report(f"{len(clusters)} clusters of {sum(map(len, clusters))} rows, {len(mixed)} with both verdicts")
         held_out = encode_rows(
@@ -348,7 +376,13 @@ class Run:
             torch.manual_seed(self.config.seed * 15_485_863 + step)
             self.model.train()
             loss = reward_loss(
-                self.model, batch, self.encoder.pad_id, settings.pairwise, settings.language, self.config.precision
+                self.model,
+                batch,
+                self.encoder.pad_id,
+                settings.pairwise,
+                settings.language,
+                self.config.precision,
+                settings.consistency,
             )
             losses.append(
                 self._update(optimiser, loss, settings.rate, step, settings.steps, [one.row.id for one in batch])

@@ -242,6 +242,7 @@ tokens = 1024
 rate = 1e-2
 weight_decay = 0.0
 pairwise = 0.5
+consistency = 0.0
 language = 0.0
 per_side = 4
 broadcast = 0.3

@@ -40,7 +40,7 @@ def config(backbone: Path, tmp_path: Path) -> Config:
         precision="bfloat16",
         model=ModelConfig(32, 2, 2, 64, 256, 300),
         pretrain=PretrainConfig(0, 128, 64, 1e-3),
-        reward=RewardConfig(3, 512, 1e-2, 0.0, 0.5, 0.0, 4, 0.3),
+        reward=RewardConfig(3, 512, 1e-2, 0.0, 0.5, 0.0, 0.0, 4, 0.3),
         checkpoint=CheckpointConfig(2, 50),
         backbone=BackboneConfig(str(backbone), "scalar", "full", 0, 0, 0.0, []),
     )

@@ -1,6 +1,7 @@
 """The reward model, its training and its export, on a tiny config."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def config(tmp_path: Path, name: str, steps: int) -> Config:
         "float32",
         ModelConfig(16, 1, 2, 32, 128, 300),
         PretrainConfig(2, 128, 64, 1e-3),
-        RewardConfig(steps, 512, 1e-3, 0.0, 0.5, 0.1, 4, 0.3),
+        RewardConfig(steps, 512, 1e-3, 0.0, 0.5, 0.0, 0.1, 4, 0.3),
         CheckpointConfig(2, 50),
     )
 
@@ -175,6 +176,37 @@ def test_labels_that_are_all_whole_numbers_are_labels(model: RewardModel) -> Non
     )
     losses = [float(training.reward_loss(model, batch, 0, 0.5, 0.0).detach()) for batch in (whole, real)]
     assert losses[0] == losses[1] > 0
+
+
+def test_consistency_costs_the_squared_difference_between_a_row_and_its_copy(model: RewardModel) -> None:
+    original, other = row(0, 1, steps=2), row(1, 0, steps=2)
+    copy = replace(original, id=f"{original.id}~text")
+    batch = [
+        training.EncodedRow(original, [1, 2, 3, 4], [1, 3], [1.0, 1.0], [1.0, 1.0]),
+        training.EncodedRow(other, [4, 3, 2, 1], [1, 3], [0.0, 0.0], [1.0, 1.0]),
+        training.EncodedRow(copy, [1, 5, 2, 6, 4], [2, 4], [1.0, 1.0], [1.0, 1.0]),
+    ]
+    plain, weighted = (
+        float(training.reward_loss(model, batch, 0, 0.5, 0.0, consistency=weight).detach()) for weight in (0.0, 2.0)
+    )
+    rewards = training.step_rewards(model, batch, 0)
+    logits = [[math.log(r / (1 - r)) for r in rewards[i]] for i in (0, 2)]
+    squares = [(a - b) ** 2 for a, b in zip(*logits, strict=True)]
+    assert weighted - plain == pytest.approx(2.0 * sum(squares) / 2, abs=1e-5)
+    assert weighted > plain
+    # A copy whose original was not drawn costs nothing.
+    alone = [float(training.reward_loss(model, batch[1:], 0, 0.5, 0.0, consistency=w).detach()) for w in (0.0, 2.0)]
+    assert alone[0] == alone[1]
+
+
+def test_a_copy_is_drawn_beside_its_original_and_never_instead() -> None:
+    rows = [row(k, k % 2) for k in range(12)]
+    copies = [replace(one, id=f"{one.id}~text") for one in rows]
+    (cluster,) = training.clusters_of(rows + copies, 2, 7, beside=True)
+    originals = {one.id for one in cluster if one.original is None}
+    assert len(originals) == 4 and {one.original for one in cluster} - {None} == originals
+    (mixed,) = training.clusters_of(rows + copies, 2, 7)
+    assert len(mixed) == 4
 
 
 def test_figures_have_their_known_answers() -> None:

@@ -56,6 +56,7 @@ tokens = 2400
 rate = 1e-3
 weight_decay = 0.0
 pairwise = 0.5
+consistency = 0.0
 language = 0.1
 per_side = 4
 broadcast = 0.3
