@@ -302,7 +302,11 @@ export function printTables(groups: readonly Group[], sets: readonly string[], l
         );
   };
   planted("validation groups", isValidation, true, { title: "the training groups", of: isTraining });
-  // The larger sample: the reward knows its verdicts, so it is no part here.
+  // The larger samples: the reward knows verdicts of theirs, so it is no part here, as it has none in the rule.
+  planted("training and validation groups, without the reward", (one) => !one.meta, false, {
+    title: "the meta groups",
+    of: isMeta,
+  });
   planted("training groups, without the reward", isTraining, false, {
     title: "the validation groups",
     of: isValidation,
