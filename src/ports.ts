@@ -22,6 +22,7 @@ import type { StoredCalibration } from "./domain/review-calibration.ts";
 import type { ReviewedFile } from "./domain/review-scope.ts";
 import type { Effect, EffectState, Job, JobKind, NewJob, Run, RunCandidate, RunEvent } from "./domain/run.ts";
 import type { RunFile } from "./domain/run-manifest.ts";
+import type { ArtifactKind, FunctionAtLine, TestReport, WorkflowAttempt } from "./domain/test-report.ts";
 
 // ---------------------------------------------------------------- Syntax
 
@@ -205,6 +206,13 @@ export interface Tuner {
   tune(request: TuneRequest, onLine: (line: string) => void, signal?: AbortSignal): Promise<void>;
 }
 
+// ---------------------------------------------------------------- Artifacts
+
+/** Test results and coverage in an artifact of CI; `BAD_INPUT` when any of it cannot be read: half a report is no report. */
+export interface Artifacts {
+  read(zip: Uint8Array, kind: ArtifactKind, functionAt: FunctionAtLine, signal: AbortSignal): Promise<TestReport>;
+}
+
 // ---------------------------------------------------------------- Workspace
 
 export type CheckoutFile = { path: string; mode: "100644" | "100755" | "120000" | "160000"; size: number };
@@ -227,6 +235,8 @@ export interface Workspace {
   checkout(source: CheckoutSource, signal?: AbortSignal): Promise<Checkout>;
   /** What `head` changes against its merge base with `base`, in a repository on this machine; refs that do not exist: `BAD_INPUT`. */
   compare(path: string, base: string, head: string, signal?: AbortSignal): Promise<Comparison>;
+  /** A regular file of a commit as committed; null when there is none of that name, or it is a link. */
+  fileAt(path: string, ref: string, file: string): Promise<Uint8Array | null>;
 }
 
 export type Comparison = {
@@ -428,11 +438,25 @@ export interface GitHost {
   /** Names of the checks that a branch requires. */
   requiredChecks(ref: RepoRef, branch: string): Promise<string[]>;
 
+  /**
+   * Every attempt of every workflow run at a commit, with the artifacts that it left; null in place of those of a run with more
+   * attempts or artifacts than are looked at. `GITHUB_GONE` where the installation may not read them.
+   */
+  workflowAttempts(ref: RepoRef, sha: string): Promise<(WorkflowAttempt & { artifacts: RunArtifact[] | null })[]>;
+  /**
+   * The zip, by the digest that GitHub has of it; null when it has expired. `GITHUB_REFUSED` when it is too large or lies where
+   * nothing is fetched from, `GITHUB_TRANSIENT` when its storage is away.
+   */
+  artifact(ref: RepoRef, artifact: RunArtifact): Promise<Uint8Array | null>;
+
   /** Webhooks to the app since `since` of which no attempt was answered with 2xx, each with its newest attempt. */
   failedDeliveries(since: Date): Promise<{ id: number; guid: string; attempts: number }[]>;
   /** GitHub sends that attempt again, under the same delivery id. */
   redeliver(id: number): Promise<void>;
 }
+
+/** `bytes` of the zip; `digest` as `sha256:HEX`, null for one that an old action uploaded. */
+export type RunArtifact = { id: number; name: string; bytes: number; digest: string | null };
 
 export type CommitRequest = {
   branch: string;

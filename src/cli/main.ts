@@ -11,6 +11,7 @@ import { createLocalTrainer } from "../adapters/trainer/local-trainer.ts";
 import { createSyntax } from "../adapters/tree-sitter/create-syntax.ts";
 import { createWorkspace } from "../adapters/workspace/workspace.ts";
 import {
+  bundledModel,
   doctorChecks,
   EMBEDDED_MODEL,
   environments,
@@ -83,7 +84,10 @@ export async function main(args: string[]): Promise<number> {
     workspace: createWorkspace,
     syntax: () => createSyntax(),
     rewardModel: (folder) => openRewardModel(folder ?? EMBEDDED_MODEL),
+    bundled: (name) => openRewardModel(bundledModel(name)),
     files: createFiles,
+    parseConfig: parseRepoConfig,
+    matches: matchesGlob,
     version: manifest.version,
   });
   addCalibrateCommand(program, context, {

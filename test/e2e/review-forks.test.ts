@@ -119,7 +119,8 @@ describe("a pull request from a fork", () => {
     const outcome: RecordOutcomePorts = {
       ...ports,
       runs: world.database.runs,
-      workspace: { checkout: never, compare: never },
+      workspace: { checkout: never, compare: never, fileAt: never },
+      artifacts: { read: never },
       judge: { sandbox: { tier: 0, probes: [] } as never, judge: never, run: never, runRepositoryTests: never },
       log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
       environment: () => "",

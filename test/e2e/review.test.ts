@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -75,6 +75,83 @@ describe("funprm review", () => {
     );
     expect(JSON.parse(review("--base", "main", "--head", "change", "--sarif").stdout)).toMatchObject({
       version: "2.1.0",
+    });
+  });
+
+  describe("with .github/funprm.yml", () => {
+    const CONFIG = `review:
+  ignore_paths: ["gen/**"]
+  colour: red
+paths:
+  - match: "a.py"
+    check: { fail_on: finding }
+`;
+    const commit = (branch: string, from: string, files: Record<string, string>) => {
+      git("checkout", "--quiet", "-b", branch, from);
+      for (const [path, text] of Object.entries(files)) {
+        mkdirSync(join(repo, path, ".."), { recursive: true });
+        writeFileSync(join(repo, path), text);
+      }
+      git("add", ".");
+      git("commit", "--quiet", "-m", branch);
+      git("checkout", "--quiet", "main");
+    };
+    beforeAll(() => {
+      commit("configured", "main", { ".github/funprm.yml": CONFIG, "gen/old.py": "def g():\n    return 1\n" });
+      commit("generated", "configured", {
+        "gen/new.py": "def made(x):\n    return x * 2\n",
+        "own.py": "def own(x):\n    return x * 2\n",
+        // What a change says about its own review does not count.
+        ".github/funprm.yml": 'review: { ignore_paths: ["**"] }\n',
+      });
+    });
+
+    test("ignored paths are listed, of base's settings, and a wrong key is named with its line", () => {
+      const { status, stdout, stderr } = review("--base", "configured", "--head", "generated", "--json");
+      const { coverage } = JSON.parse(stdout);
+      expect({ status, ...coverage }).toMatchObject({ status: 0, scored: 1 });
+      expect(coverage.notScored).toContainEqual({
+        path: "gen/new.py",
+        name: "made",
+        reason: "ignored by configuration",
+      });
+      expect(stderr).toMatch(/^funprm: \.github\/funprm\.yml line 3: .*colour/);
+    });
+
+    test("a finding where check.fail_on says so is exit 1", () => {
+      const strict = CONFIG.replace("  colour: red\n", "");
+      commit("strict", "main", { ".github/funprm.yml": strict });
+      commit("changed", "strict", {
+        "a.py": "def kept(x):\n    return x\n\n\ndef total(xs):\n    return xs[0] or eval('1')\n",
+      });
+      commit("undone", "changed", { "a.py": "def kept(x):\n    return x\n\n\ndef total(xs):\n    return sum(xs)\n" });
+      // One of the two directions lowers the reward, whatever the model thinks of either.
+      const both = [
+        review("--base", "strict", "--head", "changed", "--problem", "Add them up", "--json"),
+        review("--base", "changed", "--head", "undone", "--problem", "Add them up", "--json"),
+      ];
+      const seen = both.map(({ stdout, status }) => ({ found: JSON.parse(stdout).functions[0].finding, status }));
+      expect(seen).toContainEqual({ found: true, status: 1 });
+      expect(seen).toContainEqual({ found: false, status: 0 });
+      expect(both.find(({ status }) => status === 1)!.stderr).toMatch(/check\.fail_on of \.github\/funprm\.yml.*total/);
+    });
+
+    test("settings that cannot be read are one line, exit 2", () => {
+      commit("broken", "main", { ".github/funprm.yml": "review: { max_inline: many }\n" });
+      const { status, stderr, stdout } = review("--base", "broken", "--head", "change");
+      expect({ status, stdout, lines: stderr.trim().split("\n").length }).toEqual({ status: 2, stdout: "", lines: 1 });
+      expect(stderr).toMatch(/funprm\.yml.*max_inline/);
+    });
+
+    test("a link in place of the settings is not followed", () => {
+      git("checkout", "--quiet", "-b", "linked", "main");
+      mkdirSync(join(repo, ".github"), { recursive: true });
+      symlinkSync("../a.py", join(repo, ".github/funprm.yml"));
+      git("add", ".");
+      git("commit", "--quiet", "-m", "linked");
+      git("checkout", "--quiet", "main");
+      const { status, stderr } = review("--base", "linked", "--head", "change", "--json");
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     });
   });
 

@@ -24,3 +24,14 @@ export async function commitOf(repository: string, ref: string): Promise<string>
     throw new FunprmError("BAD_INPUT", `${repository}: has no commit ${ref}; name a branch, tag or commit of it`);
   }
 }
+
+const MOST_FILE_BYTES = 1 << 20;
+
+export async function fileAt(path: string, ref: string, file: string): Promise<Uint8Array | null> {
+  const repository = await folderOf(path);
+  const sha = await commitOf(repository, ref);
+  const call = (args: string[]) => git({ cwd: repository, args, timeoutMs: READ_MS, maxBytes: MOST_FILE_BYTES });
+  const listed = (await call(["ls-tree", "-z", "--full-tree", sha, "--", file])).toString("utf8");
+  const oid = /^100\d{3} blob ([0-9a-f]+)\t/.exec(listed)?.[1];
+  return oid === undefined ? null : call(["cat-file", "blob", oid]);
+}

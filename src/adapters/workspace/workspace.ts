@@ -8,7 +8,7 @@ import { blobId, type ObjectFormat, type TreeEntry, treeId } from "../../domain/
 import type { Checkout, CheckoutFile, CheckoutSource, Workspace } from "../../ports.ts";
 import { compare } from "./compare.ts";
 import { git, READ_MS } from "./git.ts";
-import { commitOf, folderOf } from "./local-repository.ts";
+import { commitOf, fileAt, folderOf } from "./local-repository.ts";
 
 const FETCH_MS = 120_000;
 const MOST_BYTES = 500 * 1024 * 1024;
@@ -67,6 +67,7 @@ export function createWorkspace(): Workspace {
       }
     },
     compare,
+    fileAt,
   };
 }
 

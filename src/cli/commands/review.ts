@@ -4,6 +4,7 @@ import Table from "cli-table3";
 import type { Command } from "commander";
 import { FunprmError } from "../../domain/errors.ts";
 import { sanitizeIssueText } from "../../domain/issue-text.ts";
+import { type BundledModel, type ParsedRepoConfig, reviewSettings } from "../../domain/repo-config.ts";
 import type { ReviewReport } from "../../domain/review.ts";
 import { sarif } from "../../domain/sarif.ts";
 import { reviewChange } from "../../flows/review-change.ts";
@@ -14,7 +15,10 @@ export type ReviewDependencies = {
   workspace: () => Workspace;
   syntax: () => Promise<Syntax>;
   rewardModel: (folder: string | null) => Promise<RewardModel>;
+  bundled: (name: BundledModel) => Promise<RewardModel>;
   files: () => Files;
+  parseConfig: (text: string | null) => ParsedRepoConfig;
+  matches: (glob: string, path: string) => boolean;
   version: string;
 };
 
@@ -32,7 +36,9 @@ type Options = {
 export function addReviewCommand(program: Command, context: CommandContext, dependencies: ReviewDependencies): void {
   program
     .command("review")
-    .description("reward every function that a change touches, against the version it replaces")
+    .description(
+      "reward every function that a change touches, against the version it replaces; .github/funprm.yml is read as base holds it",
+    )
     .requiredOption("--repo <dir>", "folder of the repository")
     .requiredOption("--base <ref>", "what the change is to be merged into")
     .requiredOption("--head <ref>", "the change")
@@ -49,7 +55,15 @@ async function run(options: Options, context: CommandContext, dependencies: Revi
   if (limit !== null && !(limit > 0 && Number.isFinite(limit)))
     throw new FunprmError("BAD_USAGE", `--fail-under ${options.failUnder}: give a number above 0, 1 is no change`);
   if (options.json && options.sarif) throw new FunprmError("BAD_USAGE", "--json and --sarif: choose one");
-  const change = await dependencies.workspace().compare(resolve(context.cwd, options.repo), options.base, options.head);
+  const workspace = dependencies.workspace();
+  const repository = resolve(context.cwd, options.repo);
+  const change = await workspace.compare(repository, options.base, options.head);
+  // As the app does: what a change says about its own review does not count.
+  const bytes = await workspace.fileAt(repository, options.base, ".github/funprm.yml");
+  const { config, problems } = dependencies.parseConfig(bytes === null ? null : new TextDecoder().decode(bytes));
+  for (const problem of problems)
+    context.stderr(`funprm: .github/funprm.yml line ${problem.line}: ${problem.message}\n`);
+  const settingsAt = reviewSettings(config, dependencies.matches);
   const given = options.problem;
   const statement =
     given === undefined
@@ -57,13 +71,19 @@ async function run(options: Options, context: CommandContext, dependencies: Revi
       : given.startsWith("@")
         ? await dependencies.files().text(resolve(context.cwd, given.slice(1)))
         : given;
-  const model = await dependencies.rewardModel(
-    options.model === undefined ? null : resolve(context.cwd, options.model),
-  );
+  const model =
+    options.model === undefined && config.prm.model !== null
+      ? await dependencies.bundled(config.prm.model)
+      : await dependencies.rewardModel(options.model === undefined ? null : resolve(context.cwd, options.model));
   try {
     const report = await reviewChange(
       { syntax: await dependencies.syntax(), model },
-      { statement: sanitizeIssueText(statement).text, files: change.files, ignored: () => false, calibration: null },
+      {
+        statement: sanitizeIssueText(statement).text,
+        files: change.files,
+        ignored: (path) => config.review.ignore_paths.some((glob) => dependencies.matches(glob, path)),
+        calibration: null,
+      },
     );
     if (options.sarif) context.stdout(`${JSON.stringify(sarif(report, dependencies.version))}\n`);
     else if (options.json) context.stdout(`${JSON.stringify(jsonOf(report))}\n`);
@@ -73,6 +93,12 @@ async function run(options: Options, context: CommandContext, dependencies: Revi
       throw new FunprmError(
         "REVIEW_FAILED",
         `${low.length} of ${report.coverage.scored} functions under ${limit}: ${low.map((one) => one.name).join(", ")}`,
+      );
+    const failing = report.functions.filter((one) => one.finding && settingsAt(one.path).fail_on === "finding");
+    if (failing.length > 0)
+      throw new FunprmError(
+        "REVIEW_FAILED",
+        `${failing.length} findings where check.fail_on of .github/funprm.yml is finding: ${failing.map((one) => one.name).join(", ")}`,
       );
   } finally {
     await model.dispose();
