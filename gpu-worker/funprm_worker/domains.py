@@ -24,9 +24,9 @@ from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import paired_figures, solution_figures
 from funprm_worker.export import measured
-from funprm_worker.model import load_model
+from funprm_worker.prefix_encoder import load_trained, longest_row
 from funprm_worker.rows import Row, read_rows
-from funprm_worker.train import best_model, clusters_of, encode_rows, mean, step_rewards, train
+from funprm_worker.train import clusters_of, encode_rows, mean, step_rewards, train
 from funprm_worker.trivial import fit_and_score
 
 DOMAINS = {
@@ -201,7 +201,7 @@ def _prm(
             checkpoint=replace(config.checkpoint, every=config.reward.steps),
         )
         train(settings, report)
-        model, encoder = best_model(settings)
+        model, encoder = load_trained(folder / "best"), Encoder.load(folder / "tokenizer.json")
         encoded = encode_rows(_judged(left_out, held_out), encoder, config.model.max_tokens, 1.0)
         rewards = step_rewards(model, encoded, encoder.pad_id, precision=config.precision)
         return {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
@@ -215,8 +215,9 @@ def _measured(config: Config, checkpoint: Path, held_out: list[Row], report: Cal
     def make() -> dict[str, float]:
         report(f"scoring {len(held_out)} programs by {checkpoint}")
         encoder = Encoder.load(checkpoint / "tokenizer.json")
-        encoded = encode_rows(held_out, encoder, config.model.max_tokens, 1.0)
-        rewards = step_rewards(load_model(checkpoint), encoded, encoder.pad_id, precision=config.precision)
+        model = load_trained(checkpoint)
+        encoded = encode_rows(held_out, encoder, min(config.model.max_tokens, longest_row(model)), 1.0)
+        rewards = step_rewards(model, encoded, encoder.pad_id, precision=config.precision)
         return {one.row.id: mean(values) for one, values in zip(encoded, rewards, strict=True)}
 
     weights = sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()

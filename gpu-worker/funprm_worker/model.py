@@ -196,13 +196,25 @@ def save_model(model: RewardModel, folder: Path) -> None:
 
 
 def load_model(folder: Path) -> RewardModel:
-    """Reads what `save_model` wrote. Raises `WorkerError("bad_bundle")` when the weights do not fit the config."""
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
+    """Reads what `save_model` wrote. Raises `WorkerError("bad_bundle")` when the weights do not fit the config, and for an
+    encoder."""
+    if not (folder / "model.safetensors").is_file():
         raise WorkerError("bad_bundle", f"{folder}: no model.safetensors; point at a checkpoint folder of `train`")
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if config.model_type == "bert":
+        raise WorkerError(
+            "bad_bundle",
+            f"{folder}: an encoder, which reads each prefix by itself: only train without a correction and leave-one-out take it",
+        )
+    return load_weights(folder, config)
+
+
+def load_weights(folder: Path, config: Any, backbone: nn.Module | None = None) -> RewardModel:
+    """The model of `config`, on `backbone` where one is given, with the weights that `save_model` wrote."""
+    weights = folder / "model.safetensors"
     tensors = load_file(weights)
     head = "two-class" if tensors.get("head.bias", torch.zeros(1)).numel() == 2 else "scalar"
-    model = RewardModel(AutoConfig.from_pretrained(folder, local_files_only=True), head)
+    model = RewardModel(config, head, backbone)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as problem:

@@ -38,6 +38,7 @@ from funprm_worker.model import (
     require_fp32_trainables,
     small_config,
 )
+from funprm_worker.prefix_encoder import is_prefix_encoder, prefix_model
 from funprm_worker.progress import Progress
 from funprm_worker.rows import Row, assert_disjoint, read_rows
 from funprm_worker.tokenizer import train_tokenizer
@@ -250,6 +251,7 @@ class Run:
             }
         )
         self.encoder = self._tokenizer()
+        self.by_prefix = is_prefix_encoder(config.backbone)
         m = config.model
         if config.backbone is None:
             self.model = RewardModel(
@@ -261,7 +263,9 @@ class Run:
             lora = None
             if b.adaptation == "lora":
                 lora = Lora(b.lora_r, b.lora_alpha, b.lora_dropout, tuple(b.lora_targets))
-            if is_checkpoint(folder) and b.adaptation == "full":
+            if self.by_prefix:
+                self.model = prefix_model(config, self.encoder)
+            elif is_checkpoint(folder) and b.adaptation == "full":
                 # With its head: the run goes on where the checkpoint's ended.
                 self.model = load_model(folder)
             else:
@@ -460,12 +464,16 @@ class Run:
             if not cluster:
                 continue
             widest = max(widest, *(len(one.ids) for one in cluster))
-            if batch and widest * (len(batch) + len(cluster)) > self.config.reward.tokens:
+            if batch and widest * self._sequences([*batch, *cluster]) > self.config.reward.tokens:
                 return batch
             batch += cluster
         if batch:
             return batch
         raise WorkerError("bad_rows", f"{self.config.data}: no training row fits {self.config.model.max_tokens} tokens")
+
+    def _sequences(self, rows: list[EncodedRow]) -> int:
+        """What the model pays for: an encoder reads every prefix by itself."""
+        return sum(len(one.ends) for one in rows) if self.by_prefix else len(rows)
 
     def _encoded(self, cluster: list[Row]) -> list[EncodedRow]:
         """Encoded when first drawn: a short run sees few of the rows."""
