@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,21 @@ class Row:
         if self.empty_prefix or self.labels[-1] is None or self.source[-1] not in ("unit_test", "outcome"):
             return None
         return int(self.labels[-1] >= 0.5)
+
+
+def prefix_of(row: Row, k: int) -> tuple[str, tuple[str, ...]]:
+    """What the label of step `k` speaks of."""
+    return row.problem, tuple(row.completions[: k + 1])
+
+
+def clean_verdicts(rows: Sequence[Row]) -> dict[tuple[str, tuple[str, ...]], set[float]]:
+    """The clean labels of each prefix."""
+    found: dict[tuple[str, tuple[str, ...]], set[float]] = defaultdict(set)
+    for row in rows:
+        for k, (label, source) in enumerate(zip(row.labels, row.source, strict=True)):
+            if label is not None and source not in NOISY:
+                found[prefix_of(row, k)].add(label)
+    return dict(found)
 
 
 def read_rows(path: Path, limit: int | None = None) -> Iterator[Row]:

@@ -1,7 +1,9 @@
 """Trains a served bundle further on what pull requests taught (issue H item 5), and writes the bundle of the challenger.
 
-Rows of the data folder: `training` (clean labels, and noisy ones that the correction table repairs), `meta` (clean, of
-other problems) and `validation` (measured, never trained on). The file of `rehearsal` holds chains without a label whose
+Rows of the data folder: `training` (clean labels and noisy ones), `meta` (clean, of other problems) and `validation`
+(measured, never trained on). A noisy label that a clean verdict of the same text confirms is clean. In the first epoch the
+outer gradient of the meta problems is only listened to, at labels whose truth is known; where it takes their side the
+correction table repairs the noisy ones from then on, elsewhere they stay as they stand. The file of `rehearsal` holds chains without a label whose
 target is the reward of the model that training starts from, so that what it knew stays.
 
 A run folder holds config.json, metrics.jsonl, table.jsonl (labels, raw and corrected) and last.pt: a run that was
@@ -28,14 +30,15 @@ from funprm_worker.encode import assemble
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import interval, pair_auc
 from funprm_worker.export import GATE, PARITY_TOLERANCE, parity_rows
+from funprm_worker.listening import Listening, knows
 from funprm_worker.onnx_graph import round_weights, write_onnx
 from funprm_worker.onnx_weights import model_of_bundle
-from funprm_worker.rows import Row, assert_disjoint, read_rows
+from funprm_worker.rows import Row, assert_disjoint, clean_verdicts, prefix_of, read_rows
 from funprm_worker.train import EncodedRow, mean, pad, step_rewards
 from funprm_worker.train_corrected import NOISY, logits_at
 
 FEWEST_META = 5
-"""Meta problems with both verdicts below which the outer gradient is noise: labels are then used as they stand."""
+"""Meta problems with both verdicts below which the outer gradient is not even listened to."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,15 @@ class _Tuning:
         held = {row.group for row in rows["validation"]}
         # What is held out is not even looked at without its label.
         kept = [row for row in rows.get("rehearsal", []) if row.group not in held]
+        self.verdicts = clean_verdicts(rows["training"])
+        self.confirmed: list[dict[str, Any]] = []
         self.labels: list[StepLabel] = []
         self.labelled = [c for c in (self._chain(row, self._label) for row in rows["training"]) if c and c.targets]
         self.meta = [c for c in (self._chain(row, None) for row in rows["meta"] if row.verdict is not None) if c]
         self.validation = [c for c in (self._chain(row, None) for row in rows["validation"]) if c]
         if not self.labelled:
             raise WorkerError("bad_rows", f"{data}: no labelled row fits; build a snapshot with A or B labels first")
+        self.listening = Listening(list(self.labels))
         unlabelled = [c for c in (self._chain(row, None) for row in kept) if c]
         remembered = self._rewards(unlabelled)
         self.rehearsed = [
@@ -107,22 +113,38 @@ class _Tuning:
         self.mixed = {
             name: group for name, group in sorted(grouped.items()) if len({c.row.verdict for c in group}) == 2
         }
-        self.corrects = len(self.mixed) >= FEWEST_META and any(label.trials for label in self.labels)
-        self.table = CorrectionTable(
-            self.labels,
-            TableSettings(
-                form=run.form if self.corrects else "none",  # type: ignore[arg-type]
-                rate=run.table_rate,
-                anchor=run.anchor,
-                seed=run.seed,
-            ),
-        )
+        noisy = any(label.trials for label in self.labels)
+        self.listens = run.form != "none" and len(self.mixed) >= FEWEST_META and noisy
+        self.agreement: dict[str, Any] | None = None
+        self.corrects = False
+        self.table = self._table(0.0 if self.listens else None)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=run.rate, weight_decay=run.weight_decay)
         self.bilevel = BiLevel(
             self.model, logits_at, self.optimiser, self.table,
             Settings(inner="bce", outer="pairwise", predict="mean", refresh=4, clip=1.0),
         )  # fmt: skip
         self.plan = self._plan()
+        # The last step of the first epoch; the table moves in the epochs after it.
+        self.heard = max(1, len(self.plan) // run.epochs)
+
+    def _table(self, rate: float | None) -> CorrectionTable:
+        """`rate` 0: labels that an outer gradient is taken at and none moves; None: labels as they stand."""
+        return CorrectionTable(
+            self.labels,
+            TableSettings(
+                form="none" if rate is None else self.run.form,  # type: ignore[arg-type]
+                rate=rate or 0.0,
+                anchor=self.run.anchor,
+                seed=self.run.seed,
+            ),
+        )
+
+    def _settle(self, agreement: dict[str, Any] | None) -> None:
+        """Ends the listening: the table is learnt where the meta problems know the clean labels, and not where they do not."""
+        self.agreement, self.listens = agreement, False
+        self.corrects = knows(agreement) and self.run.epochs > 1
+        self.table = self._table(self.run.table_rate if self.corrects else None)
+        self.bilevel.table = self.table
 
     def _same_config(self, hashes: dict[str, str]) -> None:
         # Paths may differ on another machine; what stands in the files may not.
@@ -158,7 +180,11 @@ class _Tuning:
         if value is None:
             return None
         count = row.counts[k]
-        if row.source[k] in NOISY:
+        if row.source[k] in NOISY and self.verdicts.get(prefix_of(row, k)) == {value}:
+            self.confirmed.append(
+                {"id": row.id, "step": k, "raw": value, "corrected": value, "weight": 1.0, "touches": 0}
+            )
+        elif row.source[k] in NOISY:
             passes, trials = count if count is not None else (value, 1)
             return self._add(StepLabel(row.id, row.problem, k, len(row.labels), float(passes), trials))
         return self._add(StepLabel(row.id, row.problem, k, len(row.labels), value, 0))
@@ -225,15 +251,16 @@ class _Tuning:
         return lambda logits: self.run.pairwise * functional.softplus(logits[wrong] - logits[right]).mean()
 
     def _probed(self, chains: Sequence[Chain], at: list[tuple[int, int, int]]) -> tuple[Any, torch.Tensor]:
-        """The steps with an entry in the table: no derivative is taken along the clean ones."""
-        noisy = [index for index, (_, _, label) in enumerate(at) if self.labels[label].trials > 0]
-        held = sorted({at[index][0] for index in noisy})
-        if not noisy:
+        """The steps with an entry in the table, while listening those of all labelled rows: no derivative along the others."""
+        own = len(self.listening.labels) if self.listens else 0
+        probed = [index for index, (_, _, label) in enumerate(at) if label < own or self.labels[label].trials > 0]
+        held = sorted({at[index][0] for index in probed})
+        if not probed:
             return None, torch.zeros(0, dtype=torch.int64)
         ids = pad([chains[i].ids for i in held], self.encoder.pad_id)
-        rows = torch.tensor([held.index(at[index][0]) for index in noisy])
-        positions = torch.tensor([at[index][1] for index in noisy])
-        return (ids, rows, positions), torch.tensor(noisy)
+        rows = torch.tensor([held.index(at[index][0]) for index in probed])
+        positions = torch.tensor([at[index][1] for index in probed])
+        return (ids, rows, positions), torch.tensor(probed)
 
     def _outer(self, rng: random.Random) -> MetaBatch:
         """Whole problems with both verdicts, of similar length: only their pairs count."""
@@ -261,9 +288,9 @@ class _Tuning:
         total = len(self.plan)
         noisy = sum(1 for label in self.labels if label.trials)
         self.report(
-            f"{len(self.labelled)} labelled rows ({noisy} noisy labels), {len(self.mixed)} meta problems with both verdicts,"
-            f" {len(self.rehearsed)} rehearsed, {total} steps from step {step};"
-            f" label correction {'on' if self.corrects else 'off: too few meta problems with both verdicts'}"
+            f"{len(self.labelled)} labelled rows ({noisy} noisy labels, {len(self.confirmed)} more confirmed by a clean verdict"
+            f" of the same text), {len(self.mixed)} meta problems with both verdicts, {len(self.rehearsed)} rehearsed, {total}"
+            f" steps from step {step}; {self._correction()}"
         )
         losses: list[float] = []
         while step < total:
@@ -271,9 +298,15 @@ class _Tuning:
             rate = self.run.rate * min(1.0, (step + 1) / 10) * 0.5 * (1 + math.cos(math.pi * step / total))
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            done = self.bilevel.step([self._inner(self.plan[step])], self._outer(rng) if self.corrects else None)
+            inner = self._inner(self.plan[step])
+            done = self.bilevel.step([inner], self._outer(rng) if self.listens or self.corrects else None)
             losses.append(done.loss)
             step += 1
+            if self.listens:
+                self.listening.hear(inner.rows, self.bilevel.last_gradient)
+                if step == self.heard:
+                    self._settle(self.listening.agreement())
+                    self.report(self._correction())
             if step % self.run.every == 0 or step == total:
                 facts = {"step": step, "of": total, "loss": round(mean(losses), 4)}
                 with (self.folder / "metrics.jsonl").open("a") as out:
@@ -282,7 +315,18 @@ class _Tuning:
                 self._save(step)
                 losses = []
         with (self.folder / "table.jsonl").open("w") as out:
-            out.writelines(json.dumps(one) + "\n" for one in self.table.exported())
+            out.writelines(json.dumps(one) + "\n" for one in [*self.table.exported(), *self.confirmed])
+
+    def _correction(self) -> str:
+        if self.listens:
+            return "label correction: the first epoch listens to the meta problems"
+        known = ""
+        if self.agreement is not None:
+            low, high = self.agreement["ci"]
+            known = (
+                f": the meta problems know {self.agreement['value']:.3f} [{low:.3f}, {high:.3f}] of the clean labels"
+            )
+        return f"label correction {'on' if self.corrects else 'off'}{known}"
 
     def _save(self, step: int) -> None:
         path = self.folder / "last.pt"
@@ -294,6 +338,9 @@ class _Tuning:
             # The outer gradient is refreshed every few steps: a resumed run needs the one in force.
             "outer": self.bilevel.outer_gradient,
             "count": self.bilevel.count,
+            "heard": self.listening.first,
+            "listens": self.listens,
+            "agreement": self.agreement,
             "step": step,
         }
         try:
@@ -312,6 +359,9 @@ class _Tuning:
         state: dict[str, Any] = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.listening.first = state["heard"]
+        if self.listens and not state["listens"]:
+            self._settle(state["agreement"])
         self.table.load(state["table"])
         self.bilevel.outer_gradient, self.bilevel.count = state["outer"], state["count"]
         return int(state["step"])
@@ -357,6 +407,11 @@ class _Tuning:
                 "summary": "Trained further on outcomes of pull requests from the weights of its base: clean labels, noisy ones"
                 f" {'repaired by a correction table' if self.corrects else 'as they stand'}, rehearsal of the base's rewards",
                 "architecture": self.base["method"].get("architecture"),  # type: ignore[attr-defined]
+                "correction": {
+                    "on": self.corrects,
+                    "cleanLabelsKnown": self.agreement,
+                    "confirmed": len(self.confirmed),
+                },
                 "tune": {
                     key: value
                     for key, value in asdict(self.run).items()

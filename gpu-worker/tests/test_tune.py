@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,21 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in rows).encode(), mtime=0))
 
 
+def rows(split: str, count: int, lies: Callable[[int], bool] = lambda _: False) -> list[dict[str, Any]]:
+    """Right functions return x, wrong ones y; every third label of the training set is noisy, each seventh of those turned
+    round, and every label of problem k where `lies(k)`."""
+    out = []
+    for k in range(count):
+        for label, name in ((1, "x"), (0, "y")):
+            text = f"def f{k}(x, y):\n    return {name}"
+            noisy = split == "training" and k % 3 == 0
+            said = 1 - label if lies(k) or (noisy and k % 7 == 0) else label
+            out.append(row(f"{split}-{k}-{name}", text, said, "broadcast" if noisy else "outcome", f"{split}-{k}"))
+    return out
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Right functions return x, wrong ones y; every third label is noisy, and each seventh of those is turned round."""
-
-    def rows(split: str, count: int) -> list[dict[str, Any]]:
-        out = []
-        for k in range(count):
-            for label, name in ((1, "x"), (0, "y")):
-                text = f"def f{k}(x, y):\n    return {name}"
-                noisy = split == "training" and k % 3 == 0
-                said = 1 - label if noisy and k % 7 == 0 else label
-                out.append(row(f"{split}-{k}-{name}", text, said, "broadcast" if noisy else "outcome", f"{split}-{k}"))
-        return out
-
     folder = tmp_path / "data"
     folder.mkdir()
     write(folder / "training.jsonl.gz", rows("training", 24))
@@ -63,6 +64,14 @@ def data(tmp_path: Path) -> Path:
         [row(f"r{k}", f"def g{k}(a):\n    return a + {k}", None, None, "rehearsal") for k in range(12)],
     )
     return folder
+
+
+@pytest.fixture
+def more(data: Path) -> Path:
+    """Enough problems for the first epoch to teach something, and a dozen to listen to."""
+    write(data / "training.jsonl.gz", rows("training", 120))
+    write(data / "meta.jsonl.gz", rows("meta", 12))
+    return data
 
 
 def run_of(data: Path, name: str, **settings: Any) -> TuneRun:
@@ -82,16 +91,17 @@ def test_learns_writes_a_bundle_that_holds_and_touches_only_noisy_labels(data: P
     manifest = check_bundle(tmp_path / "bundle")
     assert manifest["version"] == "0.0.1+1"
     assert manifest["trainedOn"]["base"]["modelSha256"] == check_bundle(TINY)["modelSha256"]
-    assert "label correction on" in lines[0]
+    assert "the first epoch listens" in lines[0]
     assert manifest["metrics"]["heldOut"]["auc"]["value"] > 0.9
     table = [json.loads(line) for line in (tmp_path / "run/table.jsonl").read_text().splitlines()]
     assert len(table) == 16
-    assert any(one["touches"] > 0 for one in table)
+    assert all(one["id"].split("-")[1] in {str(k) for k in range(0, 24, 3)} for one in table)
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(data: Path) -> None:
     straight = _Tuning(run_of(data, "straight", epochs=3), lambda _: None)
     straight.go()
+    assert straight.agreement is not None
 
     class Stopped(Exception):
         pass
@@ -117,6 +127,63 @@ def test_refuses_another_run_in_the_same_folder_and_rows_without_labels(data: Pa
     write(data / "training.jsonl.gz", [row("a", "x = 1", None, None, "a")])
     with pytest.raises(WorkerError, match="no labelled row"):
         _Tuning(run_of(data, "other"), lambda _: None)
+
+
+def distance(tuning: _Tuning) -> tuple[float, float]:
+    """Mean squared distance of the noisy labels to the truth: as they stand, and as they were corrected."""
+    found = tuning.table.exported()
+    truth = [float(one["id"].endswith("-x")) for one in found]
+    stand = [((one["raw"] + 0.5) / 2 - right) ** 2 for one, right in zip(found, truth, strict=True)]
+    corrected = [(one["corrected"] - right) ** 2 for one, right in zip(found, truth, strict=True)]
+    return sum(stand) / len(stand), sum(corrected) / len(corrected)
+
+
+def test_where_the_meta_problems_know_the_clean_labels_the_noisy_ones_come_nearer_the_truth(more: Path) -> None:
+    lines: list[str] = []
+    tuning = _Tuning(run_of(more, "run", epochs=3, rate=1e-2), lines.append)
+    tuning.go()
+    assert tuning.corrects and any("label correction on" in line for line in lines)
+    stand, corrected = distance(tuning)
+    assert corrected < stand - 0.02
+
+
+def test_where_they_do_not_no_label_moves_and_the_model_is_that_of_a_plain_run(more: Path) -> None:
+    write(more / "meta.jsonl.gz", rows("meta", 12, lies=lambda k: k % 2 == 0))
+    plain = _Tuning(run_of(more, "plain", epochs=2, rate=1e-2, form="none"), lambda _: None)
+    plain.go()
+    lines: list[str] = []
+    tuning = _Tuning(run_of(more, "run", epochs=2, rate=1e-2), lines.append)
+    tuning.go()
+    assert not tuning.corrects and any("label correction off: the meta problems know" in line for line in lines)
+    stand, corrected = distance(tuning)
+    assert corrected == pytest.approx(stand)
+    for (name, one), other in zip(plain.model.state_dict().items(), tuning.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_a_noisy_label_is_clean_where_a_clean_verdict_of_its_text_confirms_it_and_nowhere_else(data: Path) -> None:
+    text = "def g(x, y):\n    return x"
+    others = [
+        row("confirmed", text, 1, "broadcast", "p1"),
+        row("clean", text, 1, "outcome", "p1"),
+        row("elsewhere", text, 1, "broadcast", "p2"),
+        row("contradicted", text, 0, "broadcast", "p3"),
+        row("clean-3", text, 1, "outcome", "p3"),
+        row("disputed", text, 1, "broadcast", "p4"),
+        row("clean-4", text, 1, "outcome", "p4"),
+        row("clean-4b", text, 0, "outcome", "p4"),
+    ]
+    write(data / "training.jsonl.gz", [*rows("training", 24), *others])
+    tuning = _Tuning(run_of(data, "run", epochs=1), lambda _: None)
+    labels = {label.id: label for label in tuning.labels}
+    assert {name: labels[name].trials for name in ("confirmed", "elsewhere", "contradicted", "disputed")} == {
+        "confirmed": 0, "elsewhere": 1, "contradicted": 1, "disputed": 1,
+    }  # fmt: skip
+    tuning.go()
+    table = {one["id"]: one for one in map(json.loads, (data.parent / "run/table.jsonl").read_text().splitlines())}
+    assert table["confirmed"]["corrected"] == table["confirmed"]["raw"] == 1
+    assert table["elsewhere"]["corrected"] == pytest.approx(0.75)
+    assert table["contradicted"]["corrected"] == pytest.approx(0.25)
 
 
 def test_without_clean_meta_problems_labels_stay_as_they_are(data: Path) -> None:
