@@ -91,6 +91,10 @@ const OPERATIONS = [
   `get ${REPO}/check-runs/{check_run_id}`,
   `patch ${REPO}/check-runs/{check_run_id}`,
   `get ${REPO}/check-runs/{check_run_id}/annotations`,
+  `get ${REPO}/actions/runs`,
+  `get ${REPO}/actions/runs/{run_id}/attempts/{attempt_number}`,
+  `get ${REPO}/actions/runs/{run_id}/artifacts`,
+  `get ${REPO}/actions/artifacts/{artifact_id}/{archive_format}`,
 ];
 const WEBHOOKS = [
   "installation-created",
@@ -118,6 +122,8 @@ const WEBHOOKS = [
   "check-run-requested-action",
   "check-run-rerequested",
   "push",
+  "repository-deleted",
+  "workflow-run-completed",
 ];
 /** Words about a schema, and formats that ajv does not know; nothing that a checker needs. */
 const NOISE = new Set([

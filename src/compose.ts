@@ -6,6 +6,7 @@ import picomatch from "picomatch";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import packageManifest from "../package.json" with { type: "json" };
+import { artifacts } from "./adapters/artifacts/read-artifact.ts";
 import { openDatabase } from "./adapters/db/open-database.ts";
 import { createFiles } from "./adapters/files/files.ts";
 import { createGitHubClient } from "./adapters/github/client.ts";
@@ -299,6 +300,7 @@ async function start(
     reviews,
     learning,
     reports,
+    artifacts,
     snapshots: snapshotStore(
       { learning, files: createFiles() },
       resolve(invocationFolder(), env.LEARNING_DIR, SNAPSHOTS),

@@ -52,6 +52,7 @@ const imports = sources(join(root, "src")).flatMap(importsOf);
 
 const ADAPTER_PACKAGES: Record<string, RegExp> = {
   github: /^(@octokit\/.+)$/,
+  artifacts: /^(yauzl|saxes)$/,
   openai: /^openai(\/.+)?$/,
   onnx: /^(onnxruntime-node|@huggingface\/tokenizers)$/,
   "tree-sitter": /^(tree-sitter|web-tree-sitter|tree-sitter-\w+)(\/.+)?$/,

@@ -19,6 +19,7 @@ import { refitCalibrations } from "../flows/refit-calibrations.ts";
 import { noteDeadReview, reviewPull } from "../flows/review-pull.ts";
 import { noteDeadRun, type SolveIssuePorts, solveIssue } from "../flows/solve-issue.ts";
 import type {
+  Artifacts,
   Clock,
   JobStore,
   LearningStore,
@@ -39,6 +40,7 @@ export type AppParts = {
   reviews: ReviewStore;
   learning: LearningStore;
   reports: ReportStore;
+  artifacts: Artifacts;
   /** Snapshots of labels on disk: they go with an installation or repository that they hold rows of. */
   snapshots: Forgetful;
   clock: Clock;
@@ -82,7 +84,7 @@ export async function startApp(parts: AppParts): Promise<{ url: string; stop(): 
     "reply-command": (job) => replyCommand(commands, job),
     "review-pull": async (job, signal) => await reviewPull(await review(), job, signal),
     "answer-finding": (job) => answerFinding({ ...commands, reviews, learning, clock }, job),
-    "record-outcome": (job, signal) => recordOutcome({ ...solve, learning }, job, signal),
+    "record-outcome": (job, signal) => recordOutcome({ ...solve, learning, artifacts: parts.artifacts }, job, signal),
     "report-learning": (job) => postReport({ ...solve, learning, reviews, reports, models: parts.models }, job),
     "forget-installation": (job, signal) => {
       const payload = job.payload as ForgetInstallationPayload;

@@ -10,6 +10,7 @@ import {
   type RepoConfig,
 } from "../domain/repo-config.ts";
 import { SELECT_RULES } from "../domain/select.ts";
+import { ARTIFACT_KINDS } from "../domain/test-report.ts";
 
 export const CONFIG_PATH = ".github/funprm.yml";
 const LONGEST = 64 * 1024;
@@ -147,6 +148,21 @@ export const repoConfigSchema = z
           .min(0)
           .max(1)
           .describe("Share of runs whose runner-up is judged too, so that ranking is measured without selection bias."),
+        artifacts: z
+          .array(
+            z.strictObject({
+              name: z.string().min(1).max(200).describe("Glob of names of artifacts."),
+              kind: z
+                .enum(ARTIFACT_KINDS)
+                .describe(
+                  "`junit`: JUnit XML. `coverage`: Cobertura XML, lcov, or JSON of `coverage json --show-contexts`, which alone says which test ran what.",
+                ),
+            }),
+          )
+          .max(10)
+          .describe(
+            "Artifacts of workflow runs (GitHub Actions) that hold test results and coverage: labels where the sandbox cannot run the tests, and beside it where it can.",
+          ),
         report: z
           .union([z.int().min(1), z.string().regex(/^[^,]{1,50}$/, "must be a label without a comma")])
           .nullable()

@@ -85,8 +85,11 @@ export type RecordOutcomePayload = Omit<IssuePlace, "issueNumber"> & {
     | { kind: "pull"; number: number }
     /** `after` and `before` are heads of a branch; `at` is milliseconds since 1970; `by` is who pushed, for GitHub. */
     | { kind: "pushed"; branch: string; before: string; after: string; at: number; by: string | null }
-    /** What a webhook says of checks at a commit; null: the job reads all. */
-    | { kind: "checks"; sha: string; checks: SeenCheck[] | null }
+    /**
+     * What a webhook says of checks at a commit; null: the job reads all. `workflow`: a run of GitHub Actions ended there, which
+     * may have left artifacts.
+     */
+    | { kind: "checks"; sha: string; checks: SeenCheck[] | null; workflow?: true }
     | { kind: "branch_renamed"; from: string; to: string; at: number }
     /** A run ended: its two best candidates may be judged for the measure alone. */
     | { kind: "shadow"; run: string }

@@ -1,5 +1,6 @@
 /** Settings of one repository, `.github/funprm.yml` of its default branch (rulings 26). Keys as in the file. */
 import type { SelectRule } from "./select.ts";
+import type { ArtifactKind } from "./test-report.ts";
 
 export type RepoConfig = {
   version: 1;
@@ -35,9 +36,14 @@ export type RepoConfig = {
   pr: { title: string };
   /**
    * What becomes of pull requests: of the app's and of those that close an issue with a run, of all, or of none. `report`: number
-   * or label of the issue that hears each month what was learned; null: none.
+   * or label of the issue that hears each month what was learned; null: none. `artifacts`: those of CI that are read, by glob.
    */
-  learn: { collect: "none" | "app" | "all"; shadow: number; report: number | string | null };
+  learn: {
+    collect: "none" | "app" | "all";
+    shadow: number;
+    artifacts: { name: string; kind: ArtifactKind }[];
+    report: number | string | null;
+  };
   tests: { runner: "none" | "sandbox"; command: string[] | null; environment: string | null; timeout_s: number };
 };
 
@@ -91,7 +97,7 @@ export const DEFAULT_REPO_CONFIG: RepoConfig = {
   budget: { usd_per_run: 2 },
   commit: { signoff: false },
   pr: { title: "fix: {title} (#{number})" },
-  learn: { collect: "app", shadow: 0, report: null },
+  learn: { collect: "app", shadow: 0, artifacts: [], report: null },
   tests: { runner: "none", command: null, environment: null, timeout_s: 900 },
 };
 

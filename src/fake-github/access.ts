@@ -34,6 +34,7 @@ const AREA: Record<string, string[]> = {
   pulls: ["pull_requests"],
   checks: ["checks"],
   git: ["contents"],
+  actions: ["actions"],
 };
 const NEEDS_CONTENTS = new Set([
   "repos/get-content",

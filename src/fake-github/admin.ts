@@ -4,12 +4,13 @@ import { join, relative, sep } from "node:path";
 import { addComment, addLabels, announce, changeIssue, openIssue, react, removeLabel } from "./changes.ts";
 import { commitFiles, type FileChange, mergePull, moveBranch, openPull } from "./changes-git.ts";
 import * as git from "./git.ts";
+import { runWorkflow } from "./rest-actions.ts";
 import { announceCheck, foreignCheck } from "./rest-checks.ts";
 import { replyInThread } from "./rest-pulls.ts";
 import type { World } from "./state.ts";
 import { type FaultRule, Refusal, type Repo } from "./types.ts";
 import { installationView, nodeId } from "./views.ts";
-import { emitToApp, redeliver, settled } from "./webhooks.ts";
+import { emit, emitToApp, redeliver, settled } from "./webhooks.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: a test's own JSON, read field by field
 type Wish = Record<string, any>;
@@ -82,6 +83,7 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       customRoles: new Map(),
       rulesets: [],
       checkRuns: [],
+      workflowRuns: [],
       verified: new Set(),
       commitLogins: new Map(),
     };
@@ -113,6 +115,7 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       customRoles: new Map(),
       rulesets: [],
       checkRuns: [],
+      workflowRuns: [],
       verified: new Set(source.verified),
       commitLogins: new Map(source.commitLogins),
     };
@@ -124,7 +127,9 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
   },
   /** Its owner deletes a repository; pull requests from it stay, without one. */
   "delete-repository": (world, wish) => {
-    world.repos.splice(world.repos.indexOf(repoOf(world, wish)), 1);
+    const repo = repoOf(world, wish);
+    emit(world, repo, { event: "repository", action: "deleted", sender: repo.owner, payload: {} });
+    world.repos.splice(world.repos.indexOf(repo), 1);
     return {};
   },
   /** Changes facts of a repository: archived, draftsRefused, private, rulesets. */
@@ -219,6 +224,8 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
     foreignCheck(world, repoOf(world, wish), wish["name"] ?? "ci", sha, wish["conclusion"] ?? null);
     return {};
   },
+  /** A workflow of GitHub Actions ended at a commit, or with `run` once more, and left artifacts (`runWorkflow`). */
+  "workflow-run": (world, wish) => ({ id: runWorkflow(world, repoOf(world, wish), wish).id }),
   /** A person presses a button of a check run (`identifier`), or asks to run it again (no identifier). */
   "check-action": (world, wish) => {
     const repo = repoOf(world, wish);
@@ -297,6 +304,7 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
       ...repo,
       roles: undefined,
       customRoles: undefined,
+      workflowRuns: undefined,
       verified: [...repo.verified],
       branches: git.listRefs(repo.gitDir, "refs/heads").map((one) => ({ name: one.ref.slice(11), sha: one.sha })),
     })),
@@ -304,6 +312,7 @@ const ACTIONS: Record<string, (world: World, wish: Wish) => unknown> = {
     violations: world.violations,
     effects: world.effects,
     requests: world.requests,
+    storage: { url: world.storageUrl, requests: world.storageRequests },
   }),
 };
 

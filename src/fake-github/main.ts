@@ -1,11 +1,14 @@
 /** The fake GitHub as a process of its own: options as one JSON line on stdin, `{"url"}` as one line on stdout. */
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { createFakeServer } from "./server.ts";
 import { World } from "./state.ts";
+import { createStorageServer } from "./storage.ts";
 import type { App } from "./types.ts";
 
 const [line] = await new Promise<string[]>((resolve) => {
@@ -19,8 +22,11 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => pr
 // The parent's end of stdin closes with the parent: nothing is left behind when it is killed.
 process.stdin.on("end", () => process.exit(0));
 const world = new World(options.app, folder);
-const server = createFakeServer(world);
-server.listen(0, "127.0.0.1", () => {
-  world.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  process.stdout.write(`${JSON.stringify({ url: world.url })}\n`);
-});
+world.storageUrl = await listen(createStorageServer(world));
+world.url = await listen(createFakeServer(world));
+process.stdout.write(`${JSON.stringify({ url: world.url })}\n`);
+
+async function listen(server: Server): Promise<string> {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}

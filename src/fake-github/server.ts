@@ -8,6 +8,7 @@ import { replyOfFault, takeFault } from "./faults.ts";
 import { serveGit } from "./git-http.ts";
 import { answerGraphql } from "./graphql.ts";
 import { answerPage } from "./pages.ts";
+import { actionsHandlers } from "./rest-actions.ts";
 import { checkHandlers } from "./rest-checks.ts";
 import { gitHandlers } from "./rest-git.ts";
 import { issueHandlers } from "./rest-issues.ts";
@@ -22,6 +23,7 @@ const HANDLERS: Record<string, Handler> = {
   ...checkHandlers,
   ...gitHandlers,
   ...repoHandlers,
+  ...actionsHandlers,
 };
 const MAX_BODY = 25 * 1024 * 1024;
 

@@ -1,5 +1,6 @@
 /** Everything the fake GitHub knows, and the look-ups on it. */
 import { randomBytes } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import { join } from "node:path";
 import {
   type App,
@@ -34,6 +35,8 @@ export class World {
   readonly folder: string;
   /** Where this server answers, without a final slash; known once it listens. */
   url = "";
+  /** The same of the host that artifacts are on. */
+  storageUrl = "";
   readonly users = new Map<string, User>();
   readonly repos: Repo[] = [];
   readonly installations: Installation[] = [];
@@ -42,6 +45,7 @@ export class World {
   readonly violations: Violation[] = [];
   readonly effects: Effect[] = [];
   readonly requests: RequestRecord[] = [];
+  readonly storageRequests: { path: string; headers: IncomingHttpHeaders }[] = [];
   faults: FaultRule[] = [];
   /** Primary limit per token and hour. */
   readonly rateLimit = 5000;

@@ -131,6 +131,30 @@ export type CheckRun = {
   actions: CheckAction[];
 };
 
+/** `sizeInBytes` as GitHub states it; `location` in place of where the storage has it. */
+export type Artifact = {
+  id: number;
+  name: string;
+  zip: Buffer;
+  sizeInBytes: number;
+  expired: boolean;
+  digest: string | null;
+  location: string | null;
+  createdAt: string;
+};
+
+/** Of GitHub Actions, newest first in a repository; each attempt ended. */
+export type WorkflowRun = {
+  id: number;
+  name: string;
+  event: string;
+  headSha: string;
+  headBranch: string;
+  headRepositoryId: number;
+  attempts: { conclusion: string; startedAt: string }[];
+  artifacts: Artifact[];
+};
+
 /** A branch pattern (`*` within a segment, `**` across) that nobody may create or move. */
 export type Ruleset = { id: number; name: string; pattern: string; rules: ("creation" | "update" | "deletion")[] };
 
@@ -157,6 +181,7 @@ export type Repo = {
   customRoles: Map<string, "admin" | "write" | "read">;
   rulesets: Ruleset[];
   checkRuns: CheckRun[];
+  workflowRuns: WorkflowRun[];
   /** Commits that GitHub signs: merges, and those of the app through the API without an author of its own. */
   verified: Set<string>;
   /** Login of whoever pushed or made a commit, where the server knows. */

@@ -2,6 +2,7 @@
  * What became of pull requests → facts in the log (architecture.md, how one outcome flows back). Unknown stays unknown:
  * labels are derived when the log is read. Every fact has an id of its own, so that the same job twice changes nothing.
  */
+import { FunprmError } from "../domain/errors.ts";
 import { type RecordOutcomePayload, recordJob } from "../domain/job-payloads.ts";
 import { linkedIssues } from "../domain/linked-issues.ts";
 import { readMarker } from "../domain/marker.ts";
@@ -18,18 +19,13 @@ import type { ParsedRepoConfig, RepoConfig } from "../domain/repo-config.ts";
 import type { Job, NewJob, Run } from "../domain/run.ts";
 import type {
   Checkout,
-  Clock,
   GitHost,
   Judge,
-  LearningStore,
-  Log,
   PullRequestEnd,
   PullRequestFacts,
   PullRequestKey,
   RepoRef,
   RunStore,
-  Syntax,
-  Workspace,
 } from "../ports.ts";
 import {
   applyStored,
@@ -43,18 +39,13 @@ import {
   reviewedFiles,
   testPull,
 } from "./judge-pull.ts";
+import { hasArtifactResults, type RecordArtifactsPorts, recordArtifacts } from "./record-artifacts.ts";
 import { landedCommits } from "./record-landed.ts";
 import { issuesOf } from "./review-pull.ts";
 
-export type RecordOutcomePorts = {
-  host: GitHost;
-  learning: LearningStore;
+export type RecordOutcomePorts = RecordArtifactsPorts & {
   runs: RunStore;
-  workspace: Workspace;
-  syntax: Syntax;
   judge: Judge | null;
-  clock: Clock;
-  log: Log;
   parseConfig(text: string | null): ParsedRepoConfig;
   environment(name: string): string;
   markerKey: string;
@@ -80,6 +71,7 @@ export async function recordOutcome(ports: RecordOutcomePorts, job: Job, signal:
   if (saw.kind === "checks") {
     const seen = saw.checks ?? (await ports.host.checks(ref, saw.sha));
     await learning.append(place, checkEvents(saw.sha, seen, new Set()));
+    if (saw.workflow) await readArtifacts(ports, ref, await learning.pullRequestsAt(repositoryId, saw.sha), signal);
     return;
   }
   if (saw.kind === "branch_renamed") {
@@ -130,10 +122,12 @@ async function sweep(ports: RecordOutcomePorts, ref: RepoRef, signal: AbortSigna
   if (after !== null)
     await recordPushed(ports, ref, { branch: defaultBranch, before: null, after, at: null, by: null }, signal);
   const now = clock.now().getTime();
-  for (const { pullRequest } of await learning.pullRequests({ repositoryId: ref.repositoryId })) {
-    const events = await learning.events(ref.repositoryId, pullRequest);
+  const unread: PullRequestKey[] = [];
+  for (const key of await learning.pullRequests({ repositoryId: ref.repositoryId })) {
+    const events = await learning.events(ref.repositoryId, key.pullRequest);
     const merged = ofKind(events, "merged")[0];
     if (merged === undefined || now > merged.at + SURVIVAL_WINDOW + SWEPT_MS) continue;
+    if (now <= merged.at + SWEPT_MS && !hasArtifactResults(events, merged.head)) unread.push(key);
     const checks = ofKind(events, "check").filter((check) => check.name !== SANDBOX_CHECK);
     if (checks.length > 0 && checks.every((check) => check.conclusion !== null)) continue;
     signal.throwIfAborted();
@@ -143,6 +137,23 @@ async function sweep(ports: RecordOutcomePorts, ref: RepoRef, signal: AbortSigna
         checkEvents(sha, await host.checks(ref, sha), new Set()),
       );
   }
+  await readArtifacts(ports, ref, unread, signal);
+}
+
+/** Of the newest pull requests where many grew from one commit. */
+const MOST_READ = 20;
+
+async function readArtifacts(
+  ports: RecordOutcomePorts,
+  ref: RepoRef,
+  pulls: readonly PullRequestKey[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (pulls.length === 0) return;
+  const config = await configOf(ports, ref, (await ports.host.repository(ref)).defaultBranch);
+  if (config === null || config.learn.collect === "none") return;
+  for (const { pullRequest } of pulls.slice(-MOST_READ))
+    await recordArtifacts(ports, ref, pullRequest, config.learn.artifacts, signal);
 }
 
 async function recordPull(ports: RecordOutcomePorts, ref: RepoRef, number: number, signal: AbortSignal): Promise<void> {
@@ -192,6 +203,11 @@ async function recordPull(ports: RecordOutcomePorts, ref: RepoRef, number: numbe
   await recordChecks(ports, ref, key, pull, base);
   const merged = { pull, base, runs: found.runs, own, config, cloneUrl: facts.cloneUrl };
   await recordMerged(ports, ref, key, merged, append, signal);
+  await recordArtifacts(ports, ref, number, config.learn.artifacts, signal).catch((error: unknown) => {
+    // The nightly sweep asks again; the tests need not run once more for it.
+    if (!(error instanceof FunprmError)) throw error;
+    log.warn("artifacts of CI not read yet", { repository: ref.repositoryId, message: error.message });
+  });
   log.info("outcome recorded", { repository: ref.repositoryId, pullRequest: number, runs: found.runs.length });
 }
 

@@ -10,6 +10,7 @@ import type { Finding } from "../../src/domain/finding.ts";
 import { type RecordOutcomePayload, recordJob } from "../../src/domain/job-payloads.ts";
 import { ofKind, outcomeOf } from "../../src/domain/outcome.ts";
 import type { Job } from "../../src/domain/run.ts";
+import { emptyReport } from "../../src/domain/test-report.ts";
 import { type FakeGitHub, startFakeGitHub } from "../../src/fake-github/start.ts";
 import { type AnswerFindingPorts, answerFinding } from "../../src/flows/answer-finding.ts";
 import { landedCommits } from "../../src/flows/record-landed.ts";
@@ -61,6 +62,8 @@ beforeAll(async () => {
     workspace: createWorkspace(),
     syntax: await createSyntax(),
     judge: null,
+    artifacts: { read: async () => emptyReport() },
+    matches: (glob, name) => glob === name,
     clock,
     log: { debug: silent, info: silent, warn: silent, error: silent },
     parseConfig: parseRepoConfig,

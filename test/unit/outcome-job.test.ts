@@ -67,6 +67,7 @@ describe("webhooks of outcomes", () => {
         kind: "checks",
         sha: SHA,
         checks: [{ name: "workflow Test", attempt: 2, conclusion: "cancelled", at: Date.UTC(2026, 0, 1) }],
+        workflow: true,
       },
     ],
     [

@@ -36,6 +36,7 @@ const PERMISSIONS = {
   write: { contents: "read", issues: "write", pull_requests: "write", checks: "write" },
   // What an installation of app.review-only.yml does not grant. GitHub asks for it also to resolve a review thread.
   push: { contents: "write", pull_requests: "write" },
+  actions: { actions: "read" },
 } as const;
 export type Access = keyof typeof PERMISSIONS;
 
@@ -46,6 +47,8 @@ export type GitHubClient = {
   readonly octokit: Octokit;
   /** Reads with a read-only token; repeated on 5xx. `what` is for the error. */
   read<T>(ref: RepoRef, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
+  /** The same of workflow runs, with a token for nothing else; `GITHUB_GONE` where the installation does not grant it. */
+  actions<T>(ref: RepoRef, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
   /** Writes once, with the write token, when the installation's next slot comes. */
   write<T>(ref: RepoRef, what: string, call: (parameters: CallParameters) => Promise<T>): Promise<T>;
   /** The same with a token that may change contents; `GITHUB_GONE` where the installation does not grant it. */
@@ -155,6 +158,7 @@ export function createGitHubClient(options: GitHubOptions): GitHubClient {
   return {
     octokit,
     read: (ref, what, call) => attempt(ref, "read", what, call),
+    actions: (ref, what, call) => attempt(ref, "actions", what, call),
     write: (ref, what, call) => attempt(ref, "write", what, call),
     push: (ref, what, call) => attempt(ref, "push", what, call),
     asApp,
@@ -195,6 +199,11 @@ function boundedFetch(baseUrl: string, timeoutMs: number): typeof fetch {
     for (let hop = 0; ; hop += 1) {
       const answer = await fetch(url, { ...init, signal, redirect: "manual" });
       const location = answer.headers.get("location");
+      // Whoever asks for this reads the address, and goes there without the token.
+      if (init?.redirect === "manual" && location !== null) {
+        await answer.body?.cancel();
+        return new Response(null, { status: answer.status, headers: answer.headers });
+      }
       const keepsMethod = answer.status === 307 || answer.status === 308;
       const moved = keepsMethod || ((answer.status === 301 || answer.status === 302) && init?.method === "GET");
       if (moved && location && hop < MOST_REDIRECTS && new URL(location, url).origin === origin) {

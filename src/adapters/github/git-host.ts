@@ -1,5 +1,6 @@
 /** GitHub behind the `GitHost` port. */
 import type { GitHost } from "../../ports.ts";
+import { artifactCalls } from "./artifact-calls.ts";
 import { checkCalls } from "./check-calls.ts";
 import { createGitHubClient, type GitHubOptions } from "./client.ts";
 import { hookCalls } from "./hook-calls.ts";
@@ -19,5 +20,6 @@ export function createGitHost(options: GitHubOptions): GitHost {
     ...checkCalls(client, options.appId),
     ...hookCalls(client),
     ...outcomeCalls(client, options.appId),
+    ...artifactCalls(client, options.baseUrl),
   };
 }

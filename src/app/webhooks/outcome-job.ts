@@ -74,7 +74,7 @@ function seen(
   payload: OutcomeWebhook,
   repository: NonNullable<OutcomeWebhook["repository"]>,
 ): RecordOutcomePayload["saw"] | null {
-  const check = (sha: string | undefined, one: SeenCheck): RecordOutcomePayload["saw"] | null =>
+  const check = (sha: string | undefined, one: SeenCheck): (RecordOutcomePayload["saw"] & { kind: "checks" }) | null =>
     sha === undefined || Number.isNaN(one.at) ? null : { kind: "checks", sha, checks: [one] };
   switch (`${name}.${payload.action ?? ""}`) {
     case "pull_request.closed":
@@ -107,12 +107,13 @@ function seen(
       return { kind: "checks", sha: payload.check_suite!.head_sha, checks: null };
     case "workflow_run.completed": {
       const run = payload.workflow_run!;
-      return check(run.head_sha, {
+      const saw = check(run.head_sha, {
         name: `workflow ${run.name ?? ""}`,
         attempt: run.run_attempt ?? 1,
         conclusion: (run.conclusion ?? null) as Conclusion | null,
         at: Date.parse(run.updated_at),
       });
+      return saw && { ...saw, workflow: true };
     }
     case "status.":
       return check(payload.sha, {
