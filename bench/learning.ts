@@ -66,9 +66,9 @@ const measure = await measureLearning(ports, known, {
 const clock = { ...ports.clock, now: () => new Date(measure.end) };
 const report = await reportLearning({ ...database, clock }, { days: 120, repositoryId: null, wanted: 0.6 });
 writeFileSync(join(out, "learned.html"), learnedPage({ ...report, known: knownFigures(measure) }));
-const { training, snapshot, family, others, correction } = measure;
+const { training, snapshot, family, others } = measure;
 const seconds = Number(process.hrtime.bigint() - started) / 1e9;
 process.stdout.write(
-  `${JSON.stringify({ settings, functions: known.length, labels: snapshot.labels, splits: snapshot.splits, gate: training.decision, active: training.active, family, others, correction, seconds, cpuSecondsHere: ports.cpuSeconds(), costUsd: 0 })}\n`,
+  `${JSON.stringify({ settings, functions: known.length, labels: snapshot.labels, splits: snapshot.splits, gate: training.decision, active: training.active, family, others, noisyLabels: measure.labels, seconds, cpuSecondsHere: ports.cpuSeconds(), costUsd: 0 })}\n`,
 );
 await database.close();

@@ -47,11 +47,17 @@ export type LearningMeasure = {
   /** Within-problem AUC on unseen functions, right against wrong: the family, and all other kinds of error. */
   family: PairedFigure;
   others: PairedFigure;
-  /** Mean squared distance of the noisy labels to the truth, raw → corrected; null where none was corrected. */
-  correction: PairedFigure | null;
+  /** How far the noisy labels are from the truth, as collected → as trained on; null without any. */
+  labels: LabelDistances | null;
   /** Instant of the simulated clock at which the labels were read. */
   end: number;
 };
+
+/**
+ * Means over noisy labels, intervals over problems. `squared` and `logLoss` (labels cut to [.01, .99]) are proper: on average
+ * least where a label says how likely right is. `absolute` is not: a label that is right nine times in ten does best by saying 1.
+ */
+type LabelDistances = { squared: PairedFigure; logLoss: PairedFigure; absolute: PairedFigure };
 
 /** `ports.clock` must stand at a time after the organisation's last survival window when labels are read: `end` says it. */
 export async function measureLearning(
@@ -99,7 +105,7 @@ export async function measureLearning(
       training,
       family: figureOf(true),
       others: figureOf(false),
-      correction: await corrected(ports.files, training.run, snapshot.folder, organisation),
+      labels: await labelDistances(ports.files, training.run, snapshot.folder, organisation.truth),
       end: organisation.end,
     };
   } finally {
@@ -147,28 +153,43 @@ function paired(rows: readonly { group: string; before: number; after: number }[
   };
 }
 
-/** Squared distances of the trained run's noisy labels to the truth. */
-async function corrected(
-  files: Files,
+/** A label of 0 or 1 that is wrong would be infinitely far by its logarithm. */
+const CUT = 0.01;
+
+/** @param run folder with the `table.jsonl` of a training on `snapshot`. */
+export async function labelDistances(
+  files: Pick<Files, "text" | "trainingRows">,
   run: string,
   snapshot: string,
-  organisation: Organisation,
-): Promise<PairedFigure | null> {
+  truth: Organisation["truth"],
+): Promise<LabelDistances | null> {
   const text = await files.text(`${run}/table.jsonl`).catch(() => "");
   const table = text
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as { id: string; step: number; raw: number; corrected: number; touches: number });
-  const truth = new Map<string, number>();
+    .map((line) => JSON.parse(line) as { id: string; step: number; raw: number; corrected: number });
+  const known = new Map<string, { problem: string; right: 0 | 1 }>();
   for await (const row of files.trainingRows(`${snapshot}/training.jsonl.gz`))
     for (const [step, completion] of row.completions.entries()) {
-      const known = organisation.truth.get(sha256(completion));
-      if (known !== undefined) truth.set(`${row.id} ${step}`, known.right);
+      const right = truth.get(sha256(completion))?.right;
+      if (right !== undefined) known.set(`${row.id} ${step}`, { problem: row.problem, right });
     }
-  const rows = table.flatMap((label) => {
-    const right = truth.get(`${label.id} ${label.step}`);
-    if (right === undefined || label.touches === 0) return [];
-    return [{ group: label.id, before: (label.raw - right) ** 2, after: (label.corrected - right) ** 2 }];
+  const labels = table.flatMap(({ id, step, raw, corrected }) => {
+    const found = known.get(`${id} ${step}`);
+    return found === undefined ? [] : [{ ...found, raw, corrected }];
   });
-  return rows.length === 0 ? null : paired(rows);
+  if (labels.length === 0) return null;
+  const figure = (far: (label: number, right: 0 | 1) => number) =>
+    paired(
+      labels.map(({ problem, right, raw, corrected }) => ({
+        group: problem,
+        before: far(raw, right),
+        after: far(corrected, right),
+      })),
+    );
+  return {
+    squared: figure((label, right) => (label - right) ** 2),
+    logLoss: figure((label, right) => -Math.log(Math.min(Math.max(Math.abs(1 - right - label), CUT), 1 - CUT))),
+    absolute: figure((label, right) => Math.abs(label - right)),
+  };
 }

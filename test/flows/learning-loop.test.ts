@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/adapters/db/open-database.ts";
 import { createFiles } from "../../src/adapters/files/files.ts";
+import type { TrainingRow } from "../../src/domain/dataset.ts";
 import { sha256 } from "../../src/domain/ids.ts";
 import type { KnownFunction } from "../../src/evaluation/known-functions.ts";
 import { FAMILY } from "../../src/evaluation/known-functions.ts";
@@ -16,6 +17,7 @@ import {
   simulateOrganisation,
 } from "../../src/evaluation/organisation.ts";
 import { buildSnapshot } from "../../src/flows/build-snapshot.ts";
+import { labelDistances } from "../../src/flows/measure-learning.ts";
 import { activeVersion, type TrainPorts, trainModel } from "../../src/flows/train-model.ts";
 import type { RewardModel, TuneRequest } from "../../src/ports.ts";
 
@@ -253,5 +255,42 @@ describe("the learning loop", () => {
     });
     expect(after.decision.verdict).toBe("refused");
     expect((await activeVersion(ports())).sha256).toBe(before.version.sha256);
+  });
+});
+
+describe("how far noisy labels are from the truth", () => {
+  it("is least where a label says how likely right is, by both proper measures and not by the absolute one", async () => {
+    const [text, wrong] = ["def f():\n    return 1", "def f():\n    return 2"];
+    const truth = new Map([
+      [sha256(text), { right: 1 as const, kind: "right", function: "f" }],
+      [sha256(wrong), { right: 0 as const, kind: FAMILY, function: "f" }],
+    ]);
+    // Ten labels say right, one of them is wrong; a label of an unknown text does not count.
+    const rows = Array.from({ length: 11 }, (_, index) => ({
+      id: `row-${index}`,
+      problem: `problem-${index}`,
+      completions: [index === 10 ? "unknown" : index === 0 ? wrong : text],
+    }));
+    const of = async (corrected: number) => {
+      const table = rows.map(({ id }) => JSON.stringify({ id, step: 0, raw: 1, corrected })).join("\n");
+      const files = {
+        text: async () => `${table}\n`,
+        trainingRows: async function* () {
+          yield* rows as unknown as TrainingRow[];
+        },
+      };
+      return (await labelDistances(files, "run", "snapshot", truth))!;
+    };
+    const [calibrated, sure] = [await of(0.9), await of(0.99)];
+    expect(calibrated.squared).toMatchObject({ champion: 0.1, count: 10 });
+    expect(calibrated.squared.challenger).toBeCloseTo(0.09);
+    for (const name of ["squared", "logLoss"] as const)
+      expect(calibrated[name].challenger).toBeLessThan(sure[name].challenger);
+    expect(calibrated.absolute.challenger).toBeGreaterThan(sure.absolute.challenger);
+  });
+
+  it("is nothing where no label is noisy", async () => {
+    const files = { text: async () => "", trainingRows: async function* () {} };
+    expect(await labelDistances(files, "run", "snapshot", new Map())).toBeNull();
   });
 });
