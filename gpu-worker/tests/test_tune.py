@@ -19,7 +19,7 @@ from funprm_worker.errors import WorkerError
 from funprm_worker.onnx_weights import model_of_bundle
 from funprm_worker.serve import Scorer, Server
 from funprm_worker.trainings import CONFIG, KEYS, Trainings
-from funprm_worker.tune import TuneRun, _Tuning, tune
+from funprm_worker.tune import TuneRun, _Tuning, held_out_figures, tune
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TINY = REPOSITORY / "test/fixtures/models/tiny"
@@ -159,6 +159,35 @@ def test_where_they_do_not_no_label_moves_and_the_model_is_that_of_a_plain_run(m
     assert corrected == pytest.approx(stand)
     for (name, one), other in zip(plain.model.state_dict().items(), tuning.model.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_thirty_percent_of_lies_are_outweighed_silence_the_table_and_leave_no_trace_when_taken_out(more: Path) -> None:
+    # The liar's are clean verdicts too, those of the meta problems among them; what is held out tells the truth.
+    def lies(k: int) -> bool:
+        return k % 10 < 3
+
+    write(more / "training.jsonl.gz", rows("training", 120, lies))
+    write(more / "meta.jsonl.gz", rows("meta", 12, lies))
+    write(more / "validation.jsonl.gz", rows("validation", 24))
+    tuning = _Tuning(run_of(more, "poisoned", epochs=4, rate=1e-2), lambda _: None)
+    tuning.go()
+    rewards = tuning._rewards(tuning.validation)
+    figures = held_out_figures([chain.row for chain in tuning.validation], rewards)
+    assert figures["auc"]["ci"][0] > 0.5
+    stand, corrected = distance(tuning)
+    assert not tuning.corrects and corrected == pytest.approx(stand)
+
+    def honest(split: str, count: int) -> list[dict[str, Any]]:
+        return [one for one in rows(split, count, lies) if not lies(int(one["id"].split("-")[1]))]
+
+    write(more / "training.jsonl.gz", honest("training", 120))
+    write(more / "meta.jsonl.gz", honest("meta", 12))
+    runs = [_Tuning(run_of(more, name, epochs=2, rate=1e-2), lambda _: None) for name in ("without", "never")]
+    for run in runs:
+        run.go()
+    for one, other in zip(*(run.model.state_dict().values() for run in runs), strict=True):
+        assert torch.equal(one, other)
+    assert runs[0].agreement == runs[1].agreement
 
 
 def test_a_noisy_label_is_clean_where_a_clean_verdict_of_its_text_confirms_it_and_nowhere_else(data: Path) -> None:
