@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "../../src/adapters/db/open-database.ts";
 import { type RunningServer, startServer } from "../../src/app/server.ts";
 import { jobOf, type Webhook } from "../../src/app/webhooks/receive.ts";
+import { forgetJob } from "../../src/domain/job-payloads.ts";
 import funprm from "../../src/index.ts";
 import type { JobStore } from "../../src/ports.ts";
 
@@ -184,6 +185,11 @@ describe("what a webhook asks for", () => {
       kind: "forget-installation",
       payload: { installationId: 5 },
     });
+    const deleted = { action: "deleted", issue: undefined, repository: { id: 7, name: "r", owner: { login: "o" } } };
+    expect(job("repository", deleted)).toEqual(forgetJob({ installationId: 5, repositoryId: 7 }));
+    for (const action of ["archived", "transferred", "privatized"])
+      expect(job("repository", { ...deleted, action })).toBeNull();
+    expect(job("repository", { ...deleted, installation: undefined })).toBeNull();
     expect(job("installation", { action: "suspend", repository: undefined, issue: undefined })).toBeNull();
     expect(job("installation_repositories", { action: "added", repository: undefined })).toBeNull();
   });

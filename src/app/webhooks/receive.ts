@@ -76,6 +76,9 @@ export function jobOf({ name, payload }: Webhook): NewJob | null {
   const { installation, repository, sender, issue } = payload;
   if (name === "installation" && payload.action === "deleted" && installation)
     return forgetJob({ installationId: installation.id });
+  // Deleted on GitHub, it goes as one that was taken from the installation; where GitHub says both, they are one job.
+  if (name === "repository" && payload.action === "deleted" && installation && repository)
+    return forgetJob({ installationId: installation.id, repositoryId: repository.id });
   if (installation && repository && sender && REVIEW_EVENTS.has(name))
     return reviewOf(name, payload, {
       installationId: installation.id,
