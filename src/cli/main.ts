@@ -181,7 +181,12 @@ export async function main(args: string[]): Promise<number> {
     signingKey: () => signingKeyOf(readEnvironment()),
   });
   addDemoCommand(program, context, { run: runDemo, stories: STORIES });
-  addLabelsCommand(program, context, { learning: openJobs, files: createFiles, clock: systemClock });
+  addLabelsCommand(program, context, {
+    learning: openJobs,
+    files: createFiles,
+    snapshots: () => resolve(invocationFolder(), readEnvironment().LEARNING_DIR, SNAPSHOTS),
+    clock: systemClock,
+  });
   addJobsCommand(program, context, { jobs: openJobs });
   addLinkCommand(program, context, { link: linkFor });
   addDoctorCommand(program, context, { checks: doctorChecks() });

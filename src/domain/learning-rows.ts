@@ -76,6 +76,20 @@ export function labelsOf(pull: Pick<LearntPull, "repositoryId" | "events">, now:
   return gradedLabels(pull.repositoryId, pull.events, now);
 }
 
+/**
+ * Ids of the rows of one pull request that `actor` has a part in: all where they opened it, else those whose signals would be
+ * others without them. Any snapshot may hold these, whatever it left out for other reasons.
+ */
+export function rowIdsOf(pull: Pick<LearntPull, "repositoryId" | "events">, actor: string, now: number): string[] {
+  const signals = (events: readonly OutcomeEvent[]) =>
+    Map.groupBy(gradedLabels(pull.repositoryId, events, now), (label) => rowIdOf(label));
+  const without = withoutActor(pull.events, actor);
+  const never = signals(without);
+  const labels = [...signals(pull.events)].filter(([id, all]) => JSON.stringify(never.get(id)) !== JSON.stringify(all));
+  const judged = without.length > 0 ? [] : ofKind(pull.events, "judged");
+  return [...labels.map(([id]) => id), ...judged.map((one) => `candidate/${one.run}/${one.candidate}`)];
+}
+
 /** A stored candidate's score beside what the merged tests said: for calibration and figures, of any model. */
 export type CandidateScore = {
   score: number;
@@ -191,7 +205,7 @@ function functionRows(
         actor: label.actor,
         row: {
           ...factsOf(pull, group, text),
-          id: `outcome/${label.repository}/${label.pullRequest}/${sha256(keyOf(label)).slice(0, 16)}`,
+          id: rowIdOf(label),
           pool: null,
           labels: [label.label],
           own: [label.label],
@@ -313,6 +327,10 @@ function withSiblings(rows: readonly LearntRow[], left: Record<string, number>):
     count(left, "no sibling of the other sign");
     return false;
   });
+}
+
+function rowIdOf(label: GradedLabel): string {
+  return `outcome/${label.repository}/${label.pullRequest}/${sha256(keyOf(label)).slice(0, 16)}`;
 }
 
 function keyOf({ repository, head, function: id, hash }: GradedLabel): string {

@@ -136,7 +136,7 @@ export type SnapshotDifference = {
 };
 
 export async function diffSnapshots(files: Files, one: string, other: string): Promise<SnapshotDifference> {
-  const [before, after] = [await rowsById(files, one), await rowsById(files, other)];
+  const [before, after] = [await snapshotRows(files, one), await snapshotRows(files, other)];
   const difference = { added: 0, removed: 0, relabelled: 0, moved: 0, same: 0 };
   for (const [id, now] of after) {
     const then = before.get(id);
@@ -178,7 +178,11 @@ export function snapshotStore(
   };
 }
 
-async function rowsById(files: Files, folder: string): Promise<Map<string, { row: TrainingRow; split: Split }>> {
+/** All rows of a snapshot by id. */
+export async function snapshotRows(
+  files: Files,
+  folder: string,
+): Promise<Map<string, { row: TrainingRow; split: Split }>> {
   const rows = new Map<string, { row: TrainingRow; split: Split }>();
   for (const split of SPLITS)
     for await (const row of files.trainingRows(`${folder}/${split}.jsonl.gz`)) rows.set(row.id, { row, split });

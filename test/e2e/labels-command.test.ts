@@ -1,6 +1,6 @@
 /** `funprm labels` and `funprm dataset build --labels` as a person runs them, on a database that an app has filled. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -91,16 +91,25 @@ describe("labels on the command line", { timeout: 180_000 }, () => {
     expect(JSON.stringify(rows)).not.toContain("return");
   });
 
-  it("builds a snapshot, shows it, and says what changed when a person's labels are deleted", () => {
+  it("builds a snapshot, shows it, and takes it away with the labels of a person that it holds", () => {
+    const without = JSON.parse(funprm("dataset", "build", "--labels", "--without-actor", "eve", "--json").stdout);
     const first = JSON.parse(funprm("dataset", "build", "--labels", "--json").stdout);
     expect(first.folder).toBe(join(folder, "learning/snapshots", first.sha256.slice(0, 16)));
     expect(JSON.parse(funprm("dataset", "show", first.folder, "--json").stdout)).toEqual(first);
-    const deleted = funprm("labels", "delete", "--actor", "Eve", "--json");
-    expect([deleted.status, JSON.parse(deleted.stdout)]).toEqual([0, { pullRequests: 3 }]);
-    const after = JSON.parse(funprm("dataset", "build", "--labels", "--json").stdout);
-    expect(funprm("dataset", "diff", first.folder, after.folder).stdout).toBe(
+    expect(funprm("dataset", "diff", first.folder, without.folder).stdout).toBe(
       "0 rows added, 3 removed, 0 with another label, 0 in another set, 8 the same\n",
     );
+    const deleted = funprm("labels", "delete", "--actor", "Eve");
+    expect([deleted.status, deleted.stderr]).toEqual([0, ""]);
+    expect(deleted.stdout).toMatch(/^3 pull requests gone, .* held a row of them: ([0-9a-f]{16});/);
+    expect(deleted.stdout).toContain(`: ${first.sha256.slice(0, 16)};`);
+    expect([existsSync(first.folder), existsSync(without.folder)]).toEqual([false, true]);
+    const after = JSON.parse(funprm("dataset", "build", "--labels", "--json").stdout);
+    expect(after.sha256).toBe(without.sha256);
+    expect(JSON.parse(funprm("labels", "delete", "--actor", "Eve", "--json").stdout)).toEqual({
+      pullRequests: 0,
+      snapshots: [],
+    });
   });
 
   it.each([

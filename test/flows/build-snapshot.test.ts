@@ -7,6 +7,7 @@ import { openDatabase } from "../../src/adapters/db/open-database.ts";
 import { createFiles } from "../../src/adapters/files/files.ts";
 import type { OutcomeEvent } from "../../src/domain/outcome.ts";
 import { buildSnapshot, diffSnapshots, readSnapshot, snapshotStore } from "../../src/flows/build-snapshot.ts";
+import { removeActor } from "../../src/flows/remove-labels.ts";
 import type { Clock, LearningStore } from "../../src/ports.ts";
 
 const DAY = 86_400_000;
@@ -107,6 +108,33 @@ describe("a snapshot of labels", () => {
     expect((await build({ without: ["Eve"] })).sha256).toBe(never.sha256);
     await learning.removeActor("eve");
     expect((await build()).sha256).toBe(never.sha256);
+  });
+
+  it("that holds a label of a removed person goes whole, however it was built; those of the others stay", async () => {
+    await learning.saveRepository({ installationId: 7, repositoryId: 1, owner: "o", repo: "r" });
+    for (let number = 1; number <= 8; number++) await merged(number);
+    const old = await build();
+    // A revert of Eve's decides a label of somebody else's function; her own pull requests hold hers.
+    const at = (1_000 + 2 * 3 + 1) * DAY;
+    const commits = [{ sha: "r2", message: "Revert two\n\nReverts #2", functions: ["a.py#f"] }];
+    await learning.append({ installationId: 7, repositoryId: 1, pullRequest: null }, [
+      { id: "pushed:r2", at, actor: "Eve", kind: "pushed", branch: "main", commits },
+    ]);
+    const reverted = await build();
+    await merged(9, "eve");
+    const capped = await build({ perActor: 1 });
+    const never = await build({ without: ["eve"] });
+    expect(new Set([old, reverted, capped].map(({ sha256 }) => sha256)).size).toBe(3);
+    expect(never.sha256).toBe(old.sha256);
+    await merged(10, "Zoe", 2);
+    const others = await build({ repositoryId: 2 });
+    const removed = await removeActor({ learning, files, clock }, out, "eve");
+    // The second row of the oldest is not hers, but nobody can tell it from the one that she decided.
+    expect(removed.pullRequests).toBe(1);
+    expect(await files.folders(out)).toEqual([others.sha256.slice(0, 16)]);
+    expect(removed.snapshots).toHaveLength(3);
+    expect((await build({ repositoryId: 1 })).sha256).toBe(never.sha256);
+    expect(await removeActor({ learning, files, clock }, out, "eve")).toEqual({ pullRequests: 0, snapshots: [] });
   });
 
   it("holds no more than the cap of one person, and says what it left out", async () => {

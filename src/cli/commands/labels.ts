@@ -8,12 +8,15 @@ import { labelsOf, type RankingSkill, rankingSkill } from "../../domain/learning
 import { type EventOf, ofKind, outcomeOf } from "../../domain/outcome.ts";
 import { learntPulls } from "../../flows/build-snapshot.ts";
 import { learningScores, type ScoreSkill, scoreSkill } from "../../flows/learning-scores.ts";
+import { type Removed, removeActor, removePlace } from "../../flows/remove-labels.ts";
 import type { Clock, Files, LearningStore, RepoRef, ReviewStore } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
 
 export type LabelsDependencies = {
   learning(): Promise<{ learning: LearningStore; reviews: ReviewStore; close(): Promise<void> }>;
   files(): Files;
+  /** Folder that snapshots stand in. */
+  snapshots(): string;
   clock: Clock;
 };
 
@@ -98,20 +101,26 @@ export function addLabelsCommand(program: Command, context: CommandContext, open
           "labels delete: name one of --actor LOGIN, --repo OWNER/NAME, --installation ID",
         );
       return use(async (learning) => {
-        const before = (await learning.pullRequests()).length;
-        if (actor !== undefined) await learning.removeActor(actor);
-        else if (repo !== undefined) {
-          const { installationId, repositoryId } = repositoryNamed(await learning.repositories(), repo);
-          await learning.deleteInstallation(installationId, repositoryId);
-        } else await learning.deleteInstallation(installation!);
-        const pullRequests = before - (await learning.pullRequests()).length;
-        context.stdout(
-          options.json === true
-            ? `${JSON.stringify({ pullRequests })}\n`
-            : `${pullRequests} pull requests gone; snapshots made before still hold their rows: delete them and build anew\n`,
-        );
+        const ports = { learning, files: open.files(), clock: open.clock };
+        const of =
+          repo === undefined
+            ? { installationId: installation!, repositoryId: undefined }
+            : repositoryNamed(await learning.repositories(), repo);
+        const gone =
+          actor === undefined
+            ? await removePlace(ports, open.snapshots(), of.installationId, of.repositoryId)
+            : await removeActor(ports, open.snapshots(), actor);
+        context.stdout(options.json === true ? `${JSON.stringify(gone)}\n` : said(gone));
       });
     });
+}
+
+/** A snapshot is named by the hash of its rows: nothing can be taken out of one. */
+function said({ pullRequests, snapshots }: Removed): string {
+  const facts = `${pullRequests} pull request${pullRequests === 1 ? "" : "s"} gone`;
+  const elsewhere = "those that were written elsewhere are yours to delete";
+  if (snapshots.length === 0) return `${facts}; no snapshot here held a row of them, ${elsewhere}\n`;
+  return `${facts}, and with them whole the snapshots that held a row of them: ${snapshots.join(", ")}; ${elsewhere}. funprm dataset build --labels makes the set without them; a model that was trained on one stays until funprm models rollback or the next training\n`;
 }
 
 function candidateLabel(
