@@ -440,7 +440,7 @@ export interface GitHost {
 
   /**
    * Every attempt of every workflow run at a commit, with the artifacts that it left; null in place of those of a run with more
-   * attempts or artifacts than are looked at. `GITHUB_GONE` where the installation may not read them.
+   * attempts or artifacts, or of a commit with more runs, than are looked at. `GITHUB_GONE` where the installation may not read them.
    */
   workflowAttempts(ref: RepoRef, sha: string): Promise<(WorkflowAttempt & { artifacts: RunArtifact[] | null })[]>;
   /**

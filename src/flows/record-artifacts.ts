@@ -52,7 +52,8 @@ export type RecordArtifactsPorts = {
 
 type Wanted = RepoConfig["learn"]["artifacts"];
 type Attempt = WorkflowAttempt & { artifacts: RunArtifact[] | null };
-type Facts = { head: string; base: string; final: string; functions: readonly FunctionAt[] };
+/** `final`: the commit that the merge left on the default branch; null where GitHub names none. */
+type Facts = { head: string; base: string; final: string | null; functions: readonly FunctionAt[] };
 
 /** Bytes of all zips of one commit together. */
 const MOST_BYTES = 256 * 1024 * 1024;
@@ -74,7 +75,7 @@ export async function recordArtifacts(
   const results: { sha: string; attempt: Attempt; of: ReturnType<typeof resultsOfReport> }[] = [];
   const trees = new Map<string, Checkout>();
   try {
-    for (const sha of new Set([facts.head, facts.final, facts.base])) {
+    for (const sha of new Set([facts.head, facts.final ?? facts.head, facts.base])) {
       const attempts = (await attemptsAt(ports, ref, sha)).map((one) => ({
         ...one,
         code: codeOfAttempt(one, { sha, ...facts }, ref.repositoryId),
@@ -135,7 +136,7 @@ function gradable(known: readonly OutcomeEvent[], now: number): Facts | null {
   const merged = ofKind(known, "merged")[0];
   const functions = ofKind(known, "changes").findLast((one) => one.head === head)?.functions ?? [];
   if (head === null || base === null || mergedAt === null || ciChanged !== false || functions.length === 0) return null;
-  return { head, base, final: merged?.final.at(-1) ?? head, functions };
+  return { head, base, final: merged?.final.at(-1) ?? null, functions };
 }
 
 function eventOf(
@@ -170,7 +171,7 @@ async function reportsOf(
     log.warn("artifacts of CI left out", { repository: ref.repositoryId, run: attempts[0]!.run, reason });
     return [];
   };
-  if (attempts.some((one) => one.artifacts === null)) return leftOut("it has too many attempts or artifacts");
+  if (attempts.some((one) => one.artifacts === null)) return leftOut("too many runs, attempts or artifacts");
   const named = standing.map((attempt) => ({
     attempt,
     of: wanted.flatMap(({ name, kind }) =>
@@ -250,6 +251,7 @@ async function sameAfterMerge(
   functionAt: FunctionAtLine,
 ): Promise<FunctionAtLine> {
   const same = new Set<string>();
+  if (final === null) return () => null;
   for (const path of new Set(functions.map(({ id }) => pathOf(id)))) {
     const [before, after] = [await head.read(path), await host.readFile(ref, path, final)];
     if (before !== null && after !== null && Buffer.compare(before, after) === 0) same.add(path);

@@ -7,6 +7,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { outcomeJob } from "../../src/app/webhooks/outcome-job.ts";
+import { jobOf } from "../../src/app/webhooks/receive.ts";
+import { forgetJob, type RecordOutcomePayload } from "../../src/domain/job-payloads.ts";
 import { type FakeGitHub, startFakeGitHub } from "../../src/fake-github/start.ts";
 
 const SECRET = "a secret of this test";
@@ -150,6 +153,8 @@ beforeAll(async () => {
       "pull_request_review_comment",
       "check_run",
       "push",
+      "workflow_run",
+      "repository",
     ],
   });
   await github.act("webhook", { url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook` });
@@ -686,6 +691,29 @@ describe("webhooks", () => {
       2,
     ]);
     expect((await api("GET", `${place.path}/issues/1`)).body.state).toBe("closed");
+  });
+
+  it("say that a workflow ended, again with its next attempt, and that a repository is gone", async () => {
+    const place = await newRepository();
+    const { id } = await github.act("workflow-run", { ...place, sha: place.sha, conclusion: "failure" });
+    await github.act("workflow-run", { ...place, run: id });
+    await github.act("delete-repository", place);
+    await github.act("settled");
+    const told = arrived.map(({ headers, raw }) => {
+      const [name, payload] = [`${headers["x-github-event"]}`, JSON.parse(raw)];
+      return { name, job: outcomeJob(name, payload) ?? jobOf({ id: "1", name, payload }) };
+    });
+    const saw = told
+      .filter(({ name }) => name === "workflow_run")
+      .map(({ job }) => (job!.payload as RecordOutcomePayload).saw);
+    const checks = (attempt: number, conclusion: string) => [expect.objectContaining({ attempt, conclusion })];
+    const at = { kind: "checks", sha: place.sha, workflow: true };
+    expect(saw.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))).toEqual([
+      { ...at, checks: checks(1, "failure") },
+      { ...at, checks: checks(2, "success") },
+    ]);
+    const gone = told.find(({ name }) => name === "repository");
+    expect(gone?.job).toEqual(forgetJob({ installationId, repositoryId: place.id }));
   });
 
   it("are listed, filtered, and sent again under the same id only when asked", async () => {

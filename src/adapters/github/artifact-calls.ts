@@ -7,8 +7,8 @@ import type { GitHost, RepoRef, RunArtifact } from "../../ports.ts";
 import type { GitHubClient } from "./client.ts";
 import { fetchStored, MOST_ZIP_BYTES } from "./fetch-stored.ts";
 
-/** Of one commit. */
-const MOST_RUNS = 20;
+/** Of one commit: each costs a request or two. */
+const MOST_RUNS = 50;
 /** Of one run: whose results flicker so long have none. */
 const MOST_ATTEMPTS = 5;
 const MOST_ARTIFACTS = 100;
@@ -69,8 +69,9 @@ export function artifactCalls(client: GitHubClient, baseUrl: string): Pick<GitHo
         }),
       );
       const found: (WorkflowAttempt & { artifacts: RunArtifact[] | null })[] = [];
+      const all = data.total_count <= data.workflow_runs.length;
       for (const run of data.workflow_runs as Run[]) {
-        const read = (run.run_attempt ?? 1) <= MOST_ATTEMPTS;
+        const read = all && (run.run_attempt ?? 1) <= MOST_ATTEMPTS;
         const attempts = read ? await attemptsOf(ref, run) : [run];
         const artifacts = read ? await artifactsOf(ref, run) : null;
         for (const [index, one] of attempts.entries())
