@@ -485,10 +485,13 @@ export async function startDemo(options: { verbose: boolean; answers: string; wo
     publicKey,
     webhookSecret: identity.webhookSecret,
     webhookUrl: null,
-    permissions: { metadata: "read", contents: "write", issues: "write", pull_requests: "write", checks: "write" },
+    permissions: {
+      ...{ metadata: "read", contents: "write", issues: "write", pull_requests: "write", checks: "write" },
+      actions: "read",
+    },
     events: [
       ...["issues", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment"],
-      ...["check_run", "push"],
+      ...["check_run", "workflow_run", "push", "repository"],
     ],
   });
   try {

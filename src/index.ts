@@ -27,6 +27,7 @@ export default function funprm(jobs: JobStore, wake: () => void): (app: Probot) 
         "status",
         "push",
         "repository.edited",
+        "repository.deleted",
       ],
       async ({ id, name, payload }) => {
         await receive({ id, name, payload } as unknown as Webhook, jobs, wake);

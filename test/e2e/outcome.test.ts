@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { startDemo } from "../../src/compose.ts";
 import { decided, type GradedLabel, gradedLabels } from "../../src/domain/graded-label.ts";
 import { type OutcomeEvent, ofKind, outcomeOf } from "../../src/domain/outcome.ts";
+import { zipOf } from "../fakes/zip.ts";
 
 // Tests of repositories run in here, on a machine that may be busy.
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
@@ -239,6 +240,26 @@ describe("people's pull requests", () => {
     expect(ofKind(known, "tests")).toEqual([]);
     // With `collect: app` a person's own work is none of the app's business.
     expect(await events(other)).toEqual([]);
+  });
+
+  it("what CI left as artifacts, in a workflow that ended after the merge, grades without any run of our own", async () => {
+    await push("main", {
+      ".github/funprm.yml": "learn: { collect: all, artifacts: [{ name: 'coverage-*', kind: coverage }] }\n",
+    });
+    const text = await readFile("tidytime/schedule.py");
+    await push("ran", { "tidytime/schedule.py": text });
+    const head = await push("ran", {
+      "tidytime/ran.py": "def ran(x):\n    return x\n\n\ndef idle(x):\n    return x\n",
+    });
+    const number = await open("ran", "Ran by CI");
+    await world.github.act("check", { ...at, sha: head, name: "ci", conclusion: "success" });
+    await merge(number);
+    await until(async () => ofKind(await events(number), "changes").length > 0);
+    const lcov = "SF:tidytime/ran.py\nDA:1,1\nDA:2,1\nDA:5,1\nDA:6,0\nend_of_record\n";
+    const zip = zipOf([{ name: "lcov.info", text: lcov }]).toString("base64");
+    await world.github.act("workflow-run", { ...at, sha: head, artifacts: [{ name: "coverage-3.12", zip }] });
+    await recorded(number);
+    expect(grades(await events(number))).toEqual({ "tidytime/ran.py#ran": "B+", "tidytime/ran.py#idle": "C" });
   });
 
   it("no rule of GitHub was broken on the way, and the log holds this repository alone", async () => {

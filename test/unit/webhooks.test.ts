@@ -148,6 +148,10 @@ describe("the webhook", () => {
     expect(await asked("installation_repositories", unnamed)).toEqual([
       ["forget-installation", { installationId: 5, unnamed: true }],
     ]);
+    const deleted = { action: "deleted", repository: { id: 9, name: "r", owner: { login: "o" } } };
+    expect(await asked("repository", deleted)).toEqual([
+      ["forget-installation", { installationId: 5, repositoryId: 9 }],
+    ]);
     expect((await jobs.list()).filter((job) => job.cancelRequested && job.kind !== "solve-issue")).toEqual([]);
     const comment = { id: 9, body: "/funprm wrong", in_reply_to_id: 4, user: { login: "ada", type: "User" } };
     const reply = { action: "created", comment, pull_request: { number: 2 } };
