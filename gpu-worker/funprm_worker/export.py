@@ -77,7 +77,7 @@ def export(config: Config, name: str, version: str, out: Path, report: Callable[
             "trivial": trivial(training, encoded, config.seed),
             "int8AgainstFp32": agreement,
         },
-        "licence": f"{'MIT' if origin is None else 'Apache-2.0'} (weights); the sets and their licences stand in trainedOn",
+        "licence": f"{licence_of(origin)} (weights); the sets and their licences stand in trainedOn",
     }
     parity = parity_rows(encoded, config.seed)
     manifest = write_bundle(out, facts, parity, PARITY_TOLERANCE)
@@ -164,6 +164,11 @@ def origin_of(config: Config) -> str | None:
     return file.read_text().strip()
 
 
+def licence_of(origin: str | None) -> str:
+    """Of the weights: ours are MIT, and what goes on from others' weights keeps theirs."""
+    return "Apache-2.0" if origin is not None and "Apache-2.0" in origin else "MIT"
+
+
 def trained_on(training: list[Row], card: Any) -> dict[str, Any]:
     groups = sorted({row.group for row in training})
     counts: dict[str, int] = {}
@@ -189,8 +194,13 @@ def method(config: Config, rows: int, origin: str | None) -> dict[str, Any]:
         if origin is None
         else f"pretrained weights ({origin})"
     )
+    held = (
+        f", each program held to its copy with another text in a docstring or a string (weight {config.reward.consistency:g})"
+        if config.reward.consistency > 0
+        else ""
+    )
     return {
-        "summary": f"Causal transformer of the Qwen2 architecture with a scalar head: {start}, then step rewards by BCE on soft labels and a within-problem pairwise loss; no label correction",
+        "summary": f"Causal transformer of the Qwen2 architecture with a scalar head: {start}, then step rewards by BCE on soft labels and a within-problem pairwise loss{held}; no label correction",
         "architecture": {
             "hidden": config.model.hidden,
             "layers": config.model.layers,

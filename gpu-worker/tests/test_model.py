@@ -16,6 +16,7 @@ from funprm_worker.config import BackboneConfig, CheckpointConfig, Config, Model
 from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
 from funprm_worker.evaluate import best_of, interval, pair_auc, solution_figures, step_figures
+from funprm_worker.export import licence_of, method
 from funprm_worker.model import RewardModel, load_model, rewards_of, small_config
 from funprm_worker.onnx_graph import write_onnx
 from funprm_worker.rows import Row
@@ -197,6 +198,20 @@ def test_consistency_costs_the_squared_difference_between_a_row_and_its_copy(mod
     # A copy whose original was not drawn costs nothing.
     alone = [float(training.reward_loss(model, batch[1:], 0, 0.5, 0.0, consistency=w).detach()) for w in (0.0, 2.0)]
     assert alone[0] == alone[1]
+
+
+def test_a_card_says_what_held_the_rewards_and_whose_licence_the_weights_have(tmp_path: Path) -> None:
+    plain = config(tmp_path, "run", 2)
+    held = replace(plain, reward=replace(plain.reward, consistency=6.0))
+    assert "copy" not in method(plain, 4, None)["summary"]
+    said = method(held, 4, "funprm-mini 0.2.0 (MIT)")["summary"]
+    assert (
+        "pretrained weights (funprm-mini 0.2.0 (MIT))" in said
+        and "copy with another text" in said
+        and "weight 6" in said
+    )
+    origins = (None, "funprm-mini 0.2.0 (MIT)", "SmolLM2 (HuggingFaceTB, Apache-2.0)")
+    assert [licence_of(one) for one in origins] == ["MIT", "MIT", "Apache-2.0"]
 
 
 def test_a_copy_is_drawn_beside_its_original_and_never_instead() -> None:
