@@ -238,7 +238,7 @@ def _start(config: Config) -> str:
 def _mixed_rows(config: Config, arm: str) -> list[list[Row]]:
     """The arm's training clusters with both verdicts."""
     training = list(read_rows(_folder(config, arm) / "data" / "training.jsonl.gz"))
-    clusters = clusters_of(training, config.reward.per_side, config.seed)
+    clusters = clusters_of(training, config.reward.per_side, config.seed, config.reward.consistency > 0)
     return [[row for row in one if row.verdict is not None] for one in clusters if {r.verdict for r in one} >= {0, 1}]
 
 

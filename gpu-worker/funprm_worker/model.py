@@ -92,6 +92,27 @@ def small_config(
     )
 
 
+def load_whole(kind: Any, folder: Path, role: str, settings: dict[str, Any], **options: Any) -> Any:
+    """The model of class `kind` that Hugging Face stores in `folder`, in fp32, its config changed by `settings`. Raises
+    `WorkerError("bad_bundle")` where it cannot be read as `role`, and where a weight of its config is not there."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **settings)
+        model, loaded = kind.from_pretrained(
+            folder, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        raise WorkerError(
+            "bad_bundle", f"{folder}: not loaded as {role} ({str(problem).strip().splitlines()[0][:200]})"
+        ) from problem
+    if loaded["missing_keys"] or loaded["mismatched_keys"]:
+        missing = sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]]))
+        raise WorkerError(
+            "bad_bundle",
+            f"{folder}: the weights are of another architecture than config.json: {missing[0]} is not there",
+        )
+    return model
+
+
 def open_backbone(
     folder: Path, encoder: Encoder, *, head: str = "scalar", adaptation: str = "full", lora: Lora | None = None
 ) -> RewardModel:
@@ -107,23 +128,9 @@ def open_backbone(
         )
     if not (folder / "config.json").is_file():
         raise WorkerError("bad_bundle", f"{folder}: no config.json; give the folder of a Hugging Face model")
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        backbone, loaded = AutoModel.from_pretrained(
-            folder, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True,
-            # Forward-mode derivatives need plain attention (rulings 8).
-            attn_implementation="eager",
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
-        raise WorkerError(
-            "bad_bundle", f"{folder}: not loaded as a backbone ({str(problem).strip().splitlines()[0][:200]})"
-        ) from problem
-    if loaded["missing_keys"] or loaded["mismatched_keys"]:
-        missing = sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]]))
-        raise WorkerError(
-            "bad_bundle",
-            f"{folder}: the weights are of another architecture than config.json: {missing[0]} is not there",
-        )
+    # Forward-mode derivatives need plain attention (rulings 8).
+    backbone = load_whole(AutoModel, folder, "a backbone", {}, attn_implementation="eager")
+    config = backbone.config
     if getattr(config, "is_encoder_decoder", False) or not _is_causal(backbone):
         raise WorkerError(
             "bad_bundle", f"{folder}: {config.model_type} is not causal: a step's reward would see later steps"

@@ -16,7 +16,7 @@ from funprm_worker import parallel
 from funprm_worker.config import BackboneConfig, Config
 from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
-from funprm_worker.model import HEADS, RewardModel, is_checkpoint, load_model, load_weights
+from funprm_worker.model import HEADS, RewardModel, is_checkpoint, load_model, load_weights, load_whole
 
 PASS_TOKENS = 4096
 """Padded tokens of one pass through the encoder: prefixes of like length go together, no short one is padded to the longest."""
@@ -102,19 +102,7 @@ def _opened(folder: Path, encoder: Encoder, head: str) -> RewardModel:
         )
     # Dropout is what no other run has, and the fused attention of a CPU cannot do it.
     settings = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    try:
-        own = AutoConfig.from_pretrained(folder, local_files_only=True, **settings)
-        bert, loaded = BertModel.from_pretrained(
-            folder, config=own, local_files_only=True, dtype=torch.float32, output_loading_info=True,
-            add_pooling_layer=False,
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
-        raise WorkerError(
-            "bad_bundle", f"{folder}: not loaded as an encoder ({str(problem).strip().splitlines()[0][:200]})"
-        ) from problem
-    if loaded["missing_keys"] or loaded["mismatched_keys"]:
-        missing = sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]]))
-        raise WorkerError("bad_bundle", f"{folder}: the weights do not fit config.json: {missing[0]} is not there")
+    bert = load_whole(BertModel, folder, "an encoder", settings, add_pooling_layer=False)
     bert.resize_token_embeddings(encoder.vocab_size, mean_resizing=False)
     with torch.no_grad():
         # What ends a step starts as what ended a text.

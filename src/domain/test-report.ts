@@ -29,6 +29,11 @@ export function emptyReport(): TestReport {
   return { tests: [], ranBy: new Map(), ran: new Set() };
 }
 
+/** Adds tests that ran a line of the function `id`. */
+export function addRanBy({ ranBy }: TestReport, id: string, tests: ReadonlySet<string>): void {
+  ranBy.set(id, new Set([...(ranBy.get(id) ?? []), ...tests]));
+}
+
 /** The function whose body holds a line (1-based) of a file as CI names it; null: none that is looked at. */
 export type FunctionAtLine = (path: string, line: number) => string | null;
 

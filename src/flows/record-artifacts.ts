@@ -15,6 +15,7 @@ import type { RepoConfig } from "../domain/repo-config.ts";
 import { reviewedLanguage } from "../domain/review-scope.ts";
 import {
   ARTIFACT_KINDS,
+  addRanBy,
   codeOfAttempt,
   emptyReport,
   type FunctionAtLine,
@@ -205,7 +206,7 @@ async function reportsOf(
 function addTo(all: TestReport, part: TestReport): void {
   for (const test of part.tests) all.tests.push(test);
   for (const id of part.ran) all.ran.add(id);
-  for (const [id, tests] of part.ranBy) all.ranBy.set(id, new Set([...(all.ranBy.get(id) ?? []), ...tests]));
+  for (const [id, tests] of part.ranBy) addRanBy(all, id, tests);
 }
 
 /** Which of the functions has a line of its body there. Its decorators and the line of its `def` run when the module is imported. */

@@ -1,28 +1,16 @@
 /** Artifacts of CI → grades, over real HTTP: what the settings name is read, and nothing that could not be trusted. */
-import { generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { artifacts } from "../../src/adapters/artifacts/read-artifact.ts";
-import { openDatabase } from "../../src/adapters/db/open-database.ts";
-import { createGitHost } from "../../src/adapters/github/git-host.ts";
-import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
-import { createWorkspace } from "../../src/adapters/workspace/workspace.ts";
-import { parseRepoConfig } from "../../src/config/repo-config.ts";
 import { decided, gradedLabels } from "../../src/domain/graded-label.ts";
 import { type RecordOutcomePayload, recordJob } from "../../src/domain/job-payloads.ts";
 import { ofKind } from "../../src/domain/outcome.ts";
 import type { Job } from "../../src/domain/run.ts";
-import { type FakeGitHub, startFakeGitHub } from "../../src/fake-github/start.ts";
+import type { FakeGitHub } from "../../src/fake-github/start.ts";
 import { type RecordOutcomePorts, recordOutcome } from "../../src/flows/record-outcome.ts";
-import type { Clock, RepoRef } from "../../src/ports.ts";
+import type { RepoRef } from "../../src/ports.ts";
+import { openOutcomeWorld } from "../fakes/outcome-world.ts";
 import { junitOf, zipOf } from "../fakes/zip.ts";
 
-const keys = generateKeyPairSync("rsa", {
-  modulusLength: 2048,
-  privateKeyEncoding: { type: "pkcs1", format: "pem" },
-  publicKeyEncoding: { type: "spki", format: "pem" },
-});
-const clock: Clock = { now: () => new Date(), sleep: async () => {} };
-const silent = () => {};
 const NOW = Date.now() + 86_400_000;
 const CONFIG =
   "learn: { collect: all, artifacts: [{ name: 'tests-*', kind: junit }, { name: coverage, kind: coverage }] }\n";
@@ -31,7 +19,7 @@ const MENDED = BROKEN.replace("x - 1", "x + 1");
 const ID = "src/a.py#one";
 let github: FakeGitHub;
 let ports: RecordOutcomePorts;
-let close: () => Promise<void>;
+let stop: () => Promise<void>;
 let ref: RepoRef;
 let at: { owner: string; repo: string };
 let base: string;
@@ -39,59 +27,18 @@ let warned: string[] = [];
 let repositories = 0;
 
 beforeAll(async () => {
-  github = await startFakeGitHub({
-    id: 42,
-    slug: "funprm",
-    name: "FunPRM",
-    owner: "operator",
-    publicKey: keys.publicKey,
-    webhookSecret: "a secret of this test",
-    webhookUrl: null,
+  ({ github, ports, stop } = await openOutcomeWorld({
     events: ["workflow_run"],
-    permissions: {
-      metadata: "read",
-      contents: "write",
-      issues: "write",
-      pull_requests: "write",
-      checks: "write",
-      actions: "read",
-    },
-  });
-  for (const login of ["ann", "eve"]) await github.act("user", { login });
-  const database = await openDatabase({ path: ":memory:", now: clock.now, random: (count) => new Uint8Array(count) });
-  close = database.close;
-  ports = {
-    host: createGitHost({
-      appId: 42,
-      privateKey: keys.privateKey,
-      baseUrl: `${github.url}/api/v3`,
-      clock,
-      pacing: { spacingMs: 0, perMinute: 1_000, perHour: 10_000 },
-      retryBaseMs: 1,
-    }),
-    learning: database.learning,
-    runs: database.runs,
-    workspace: createWorkspace(),
-    syntax: await createSyntax(),
-    judge: null,
+    permissions: { actions: "read" },
+    logins: ["ann", "eve"],
     artifacts,
     matches: (glob, name) => new RegExp(`^${glob.replace("*", ".*")}$`).test(name),
-    clock,
-    log: {
-      debug: silent,
-      info: silent,
-      warn: (_, more) => void warned.push(String(more?.["reason"] ?? more?.["message"])),
-      error: silent,
-    },
-    parseConfig: parseRepoConfig,
-    environment: (name) => name,
-    markerKey: "k",
-  };
+    warn: (_, more) => void warned.push(String(more?.["reason"] ?? more?.["message"])),
+  }));
 });
 afterAll(async () => {
   const { violations } = await github.act("state");
-  await close();
-  await github.stop();
+  await stop();
   expect(violations).toEqual([]);
 });
 beforeEach(async () => {

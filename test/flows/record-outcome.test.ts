@@ -1,79 +1,36 @@
 /** Facts from GitHub's own state: what lost webhooks would have told is found, and the same job twice changes nothing. */
-import { generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { openDatabase } from "../../src/adapters/db/open-database.ts";
-import { createGitHost } from "../../src/adapters/github/git-host.ts";
-import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
-import { createWorkspace } from "../../src/adapters/workspace/workspace.ts";
-import { parseRepoConfig } from "../../src/config/repo-config.ts";
 import type { Finding } from "../../src/domain/finding.ts";
 import { type RecordOutcomePayload, recordJob } from "../../src/domain/job-payloads.ts";
 import { ofKind, outcomeOf } from "../../src/domain/outcome.ts";
 import type { Job } from "../../src/domain/run.ts";
 import { emptyReport } from "../../src/domain/test-report.ts";
-import { type FakeGitHub, startFakeGitHub } from "../../src/fake-github/start.ts";
+import type { FakeGitHub } from "../../src/fake-github/start.ts";
 import { type AnswerFindingPorts, answerFinding } from "../../src/flows/answer-finding.ts";
 import { landedCommits } from "../../src/flows/record-landed.ts";
 import { type RecordOutcomePorts, recordOutcome, repositoriesToSweep } from "../../src/flows/record-outcome.ts";
-import type { Clock, CommitFacts, RepoRef } from "../../src/ports.ts";
+import type { CommitFacts, RepoRef } from "../../src/ports.ts";
+import { openOutcomeWorld } from "../fakes/outcome-world.ts";
 
-const keys = generateKeyPairSync("rsa", {
-  modulusLength: 2048,
-  privateKeyEncoding: { type: "pkcs1", format: "pem" },
-  publicKeyEncoding: { type: "spki", format: "pem" },
-});
-const clock: Clock = { now: () => new Date(), sleep: async () => {} };
-const silent = () => {};
 const CODE = "def one():\n    return 1\n";
 let github: FakeGitHub;
 let ports: RecordOutcomePorts;
-let close: () => Promise<void>;
+let stop: () => Promise<void>;
 let ref: RepoRef;
 let at: { owner: string; repo: string };
 let repositories = 0;
 
 beforeAll(async () => {
-  github = await startFakeGitHub({
-    id: 42,
-    slug: "funprm",
-    name: "FunPRM",
-    owner: "operator",
-    publicKey: keys.publicKey,
-    webhookSecret: "a secret of this test",
-    // Every webhook is lost here.
-    webhookUrl: null,
+  ({ github, ports, stop } = await openOutcomeWorld({
     events: [],
-    permissions: { metadata: "read", contents: "write", issues: "write", pull_requests: "write", checks: "write" },
-  });
-  await github.act("user", { login: "ann" });
-  const database = await openDatabase({ path: ":memory:", now: clock.now, random: (count) => new Uint8Array(count) });
-  close = database.close;
-  ports = {
-    host: createGitHost({
-      appId: 42,
-      privateKey: keys.privateKey,
-      baseUrl: `${github.url}/api/v3`,
-      clock,
-      pacing: { spacingMs: 0, perMinute: 1_000, perHour: 10_000 },
-      retryBaseMs: 1,
-    }),
-    learning: database.learning,
-    runs: database.runs,
-    workspace: createWorkspace(),
-    syntax: await createSyntax(),
-    judge: null,
+    permissions: {},
+    logins: ["ann"],
     artifacts: { read: async () => emptyReport() },
     matches: (glob, name) => glob === name,
-    clock,
-    log: { debug: silent, info: silent, warn: silent, error: silent },
-    parseConfig: parseRepoConfig,
-    environment: (name) => name,
-    markerKey: "k",
-  };
+  }));
 });
 afterAll(async () => {
-  await close();
-  await github.stop();
+  await stop();
 });
 beforeEach(async () => {
   repositories += 1;

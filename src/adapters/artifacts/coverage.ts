@@ -2,7 +2,7 @@
  * Coverage in the forms that tools write: Cobertura XML and lcov say which lines ran, and what `coverage json --show-contexts`
  * of coverage.py writes says in which tests.
  */
-import type { FunctionAtLine, TestReport } from "../../domain/test-report.ts";
+import { addRanBy, type FunctionAtLine, type TestReport } from "../../domain/test-report.ts";
 import { readXml } from "./xml.ts";
 
 const MOST_SOURCES = 50;
@@ -119,7 +119,7 @@ export async function readCoverageJson(
       if (known.size > 0) named.set(id, known);
     }
   }
-  for (const [id, tests] of named) report.ranBy.set(id, new Set([...(report.ranBy.get(id) ?? []), ...tests]));
+  for (const [id, tests] of named) addRanBy(report, id, tests);
   // Where tests have names, a line without one ran while modules were imported.
   if (named.size === 0) for (const id of anonymous) report.ran.add(id);
 }

@@ -9,7 +9,7 @@ import type { ReviewReport } from "../../domain/review.ts";
 import { sarif } from "../../domain/sarif.ts";
 import { reviewChange } from "../../flows/review-change.ts";
 import type { Files, RewardModel, Syntax, Workspace } from "../../ports.ts";
-import type { CommandContext } from "../context.ts";
+import { type CommandContext, settingsOf } from "../context.ts";
 
 export type ReviewDependencies = {
   workspace: () => Workspace;
@@ -60,9 +60,7 @@ async function run(options: Options, context: CommandContext, dependencies: Revi
   const change = await workspace.compare(repository, options.base, options.head);
   // As the app does: what a change says about its own review does not count.
   const bytes = await workspace.fileAt(repository, options.base, ".github/funprm.yml");
-  const { config, problems } = dependencies.parseConfig(bytes === null ? null : new TextDecoder().decode(bytes));
-  for (const problem of problems)
-    context.stderr(`funprm: .github/funprm.yml line ${problem.line}: ${problem.message}\n`);
+  const config = settingsOf(bytes, dependencies.parseConfig, context);
   const settingsAt = reviewSettings(config, dependencies.matches);
   const given = options.problem;
   const statement =

@@ -15,7 +15,7 @@ import { chooseJudges, type LlmJudge, type Scorers } from "../../flows/choose-ju
 import { manifestOf, textsOf } from "../../flows/record-run.ts";
 import { type SolvePorts, type SolveSettings, solveProblem } from "../../flows/solve-problem.ts";
 import type { Checkout, Files } from "../../ports.ts";
-import type { CommandContext } from "../context.ts";
+import { type CommandContext, settingsOf } from "../context.ts";
 import { candidateJson, candidatesTable } from "./demo.ts";
 
 export type SolveDependencies = {
@@ -77,9 +77,7 @@ async function run(options: Options, context: CommandContext, dependencies: Solv
   process.once("SIGINT", interrupt);
   try {
     const bytes = await checkout.read(".github/funprm.yml");
-    const { config, problems } = dependencies.parseConfig(bytes === null ? null : new TextDecoder().decode(bytes));
-    for (const problem of problems)
-      context.stderr(`funprm: .github/funprm.yml line ${problem.line}: ${problem.message}\n`);
+    const config = settingsOf(bytes, dependencies.parseConfig, context);
     const llm = { model: config.llm.model, budget: createBudget(config.budget.usd_per_run) };
     const ports = await dependencies.ports(options.replay === undefined ? null : path(options.replay), llm);
     const { model, pairs, scorer, missing } = await chooseJudges(config, ports, () =>
