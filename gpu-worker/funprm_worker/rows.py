@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ NOISY = ("monte_carlo", "broadcast", "judge")
 CLEAN_FINAL = ("unit_test", "outcome", "min_rule", "mutation")
 
 
-COPY = "~text"
-"""`funprm dataset texts` ends the id of a candidate's copy with this: the same program with a text in a docstring or a string."""
+COPY = re.compile(r"~(text|edit\d+)$")
+"""Ends the id of a copy of a row: the same program with a text in a docstring or a string (`funprm dataset texts`), or in other
+words (`funprm dataset functions`)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Row:
     @property
     def original(self) -> str | None:
         """The id of the row that this one is a copy of, or None."""
-        return self.id.removesuffix(COPY) if self.id.endswith(COPY) else None
+        original = COPY.sub("", self.id)
+        return None if original == self.id else original
 
     @property
     def empty_prefix(self) -> bool:

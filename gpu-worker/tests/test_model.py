@@ -216,7 +216,8 @@ def test_a_card_says_what_held_the_rewards_and_whose_licence_the_weights_have(tm
 
 def test_a_copy_is_drawn_beside_its_original_and_never_instead() -> None:
     rows = [row(k, k % 2) for k in range(12)]
-    copies = [replace(one, id=f"{one.id}~text") for one in rows]
+    copies = [replace(one, id=f"{one.id}~{kind}") for one in rows for kind in ("text", "edit0", "edit1")]
+    assert replace(rows[0], id="f~edit0~text").original == "f~edit0"
     (cluster,) = training.clusters_of(rows + copies, 2, 7, beside=True)
     originals = {one.id for one in cluster if one.original is None}
     assert len(originals) == 4 and {one.original for one in cluster} - {None} == originals

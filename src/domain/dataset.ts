@@ -46,6 +46,8 @@ export type CandidateSetProblem = {
   problem_id: string;
   group: string;
   prompt: string;
+  /** Signatures that stand beside the statement, as in a review; never steps. */
+  context?: string[] | undefined;
   entry_point?: string | null | undefined;
   language?: string | undefined;
   date?: string | null | undefined;

@@ -89,7 +89,7 @@ export async function buildDataset(
         counts.skipped.language += problem.candidates.length;
         continue;
       }
-      const context = { prompt: renderPrompt(problem.prompt), renderVersion };
+      const context = { prompt: renderPrompt(problem.prompt, problem.context), renderVersion };
       for (const row of emptyPrefixRows(problem, context)) {
         counts.emptyPrefixRows += 1;
         emptyPrefixes.push({ row, set: problem.set, parsed: true });

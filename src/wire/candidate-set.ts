@@ -9,6 +9,8 @@ export const candidateSetRowSchema = z.object({
   /** One underlying problem, whatever set it stands in: the unit of every split. */
   group: z.string().min(1),
   prompt: z.string(),
+  /** Signatures that stand beside the statement (`dataset functions`). */
+  context: z.array(z.string()).optional(),
   entry_point: z.string().nullable().optional(),
   io: z.enum(["call", "stdin"]),
   /** Many forms, some of them null (rulings 16). */

@@ -1,3 +1,4 @@
+import { globSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
@@ -11,6 +12,7 @@ import {
   readSnapshot,
   snapshotText,
 } from "../../flows/build-snapshot.ts";
+import { mutateFunctions, type SourceFile } from "../../flows/mutate-functions.ts";
 import { type MutateSummary, mutatePrograms } from "../../flows/mutate-programs.ts";
 import type { Clock, Files, Judge, LearningStore, Log, Syntax } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
@@ -50,6 +52,7 @@ export function addDatasetCommand(
 ): void {
   const dataset = program.command("dataset").description("training data");
   addMutateCommand(dataset, context, open);
+  addFunctionsCommand(dataset, context, open);
   addTextsCommand(dataset, context, open);
   addSnapshotCommands(dataset, context, open.files);
   const actors = (login: string, others: string[]) => [...others, login];
@@ -136,6 +139,67 @@ function addSnapshotCommands(dataset: Command, context: CommandContext, files: (
           : `${added} rows added, ${removed} removed, ${relabelled} with another label, ${moved} in another set, ${same} the same\n`,
       );
     });
+}
+
+/** Folders that hold no functions of the package: its tests and what it copied from others. */
+const LEFT_OUT = /(?:^|\/)(?:tests?|_?vendor(?:ed)?|site-packages|__pycache__)\//;
+/** Longer files are tables, not programs. */
+const LONGEST_FILE = 200_000;
+
+function* sourceFiles(folder: string): Iterable<SourceFile> {
+  const paths = globSync("**/*.py", { cwd: folder }).map((path) => path.replaceAll("\\", "/"));
+  if (paths.length === 0) throw new FunprmError("BAD_INPUT", `${folder}: holds no Python file`);
+  for (const path of paths.sort()) {
+    if (LEFT_OUT.test(path)) continue;
+    const text = readFileSync(join(folder, path), "utf8");
+    if (text.length < LONGEST_FILE) yield { package: basename(folder), path, text };
+  }
+}
+
+function addFunctionsCommand(
+  dataset: Command,
+  context: CommandContext,
+  open: Parameters<typeof addDatasetCommand>[2],
+): void {
+  dataset
+    .command("functions")
+    .description(
+      "functions of Python packages as they stand, in other words, and with one bug: a candidate set; nothing is run",
+    )
+    .requiredOption("--sources <folder...>", "folders of packages; tests and vendored folders are left out")
+    .requiredOption("--out <file>", "where the set goes; give it to dataset build beside the others")
+    .option("--functions <n>", "functions of each package at most", positiveInteger, 2000)
+    .option("--bugs <n>", "mutants of each function at most", positiveInteger, 3)
+    .option("--edits <n>", "equivalent versions of each function at most", positiveInteger, 2)
+    .option("--seed <n>", "seed of the draws", positiveInteger, 1)
+    .option("--json", "print JSON")
+    .action(
+      async (options: {
+        sources: string[];
+        out: string;
+        functions: number;
+        bugs: number;
+        edits: number;
+        seed: number;
+        json?: boolean;
+      }) => {
+        const { functions, bugs, edits, seed } = options;
+        const folders = options.sources.map((path) => resolve(context.cwd, path));
+        const made = await mutateFunctions(
+          {
+            files: folders.values().flatMap(sourceFiles),
+            ...{ out: resolve(context.cwd, options.out), functions, bugs, edits, seed },
+          },
+          open.files(),
+          await open.syntax(),
+        );
+        context.stdout(
+          options.json === true
+            ? `${JSON.stringify({ out: made.file.path, sha256: made.file.sha256, ...made, file: undefined })}\n`
+            : `${made.file.path}: ${made.functions} functions of ${folders.length} packages, ${made.mutants} mutants, ${made.edits} equivalent edits\n`,
+        );
+      },
+    );
 }
 
 function addTextsCommand(
