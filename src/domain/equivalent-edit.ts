@@ -9,8 +9,9 @@ import { type Token, tokenize } from "./python-literal.ts";
 
 export type EquivalentEdit = { kind: string; text: string };
 
-/** Local variables get one of these. */
+/** Local variables get one of these, or their own name with one of the endings. */
 const NAMES = ["item", "data", "tmp", "current", "entry", "other", "val", "found", "this", "acc"];
+const ENDINGS = ["_", "2", "_obj", "_now", "_one", "_new"];
 const MIRRORED: Record<string, string> = { "<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!=" };
 const SIMPLE = String.raw`[A-Za-z_][\w.]*|\d+`;
 
@@ -28,6 +29,8 @@ export function equivalentEdits(source: string, definition: Definition): Equival
     ...negated(body),
     ...swapped(body),
     ...spelledOut(body),
+    ...bracketed(body),
+    ...named(body, tokens, definition),
     ...idle(body),
     ...returning(body, definition),
   ];
@@ -47,7 +50,9 @@ function renamed(body: string, tokens: readonly Token[], definition: Definition)
     [...body.matchAll(/^[ \t]+([a-z_]\w*) = /gm)].map((match) => match[1]!).filter((name) => !parameters.has(name)),
   );
   return [...assigned].flatMap((name, at) => {
-    const fresh = [...NAMES.slice((at + name.length) % NAMES.length), ...NAMES].find((one) => !used.has(one));
+    const turn = at + name.length;
+    const choices = [...NAMES, ...ENDINGS.map((ending) => `${name}${ending}`)];
+    const fresh = [...choices.slice(turn % choices.length), ...choices].find((one) => !used.has(one));
     const isUse = (token: Token, index: number) =>
       token.kind === "name" && token.text === name && tokens[index - 1]?.text !== ".";
     const isKeyword = (token: Token, index: number) =>
@@ -120,6 +125,25 @@ function spelledOut(body: string): EquivalentEdit[] {
     const [, margin, name, operator, number] = match as unknown as string[];
     return replaced(body, match, "assignment", `${margin}${name} = ${name} ${operator} ${number}`);
   });
+}
+
+/** A condition or a returned value of one line in brackets. */
+function bracketed(body: string): EquivalentEdit[] {
+  return [...body.matchAll(/^([ \t]+(?:if|elif|while|return) )([^\n#"'():]+)(:?[ \t]*)$/gm)]
+    .filter(
+      (match) => match[1]!.includes("return") === !match[3]!.startsWith(":") && balanced(body.slice(0, match.index)),
+    )
+    .map((match) => replaced(body, match, "brackets", `${match[1]}(${match[2]})${match[3]}`));
+}
+
+/** A returned value of one line through a name. */
+function named(body: string, tokens: readonly Token[], { signature }: Definition): EquivalentEdit[] {
+  const name = ["answer", "out", "ret"].find(
+    (one) => !tokens.some((token) => token.text === one) && !new RegExp(`\\b${one}\\b`).test(signature),
+  );
+  return [...body.matchAll(/^([ \t]+)return ([^\n#"']+)$/gm)]
+    .filter((match) => name !== undefined && balanced(match[2]!) && balanced(body.slice(0, match.index)))
+    .map((match) => replaced(body, match, "named", `${match[1]}${name} = ${match[2]}\n${match[1]}return ${name}`));
 }
 
 /** A `pass` above a statement of one line. */

@@ -1,6 +1,6 @@
 /**
- * Functions of repositories → one candidate set: each function as it stands, the same in other words (`equivalent-edit.ts`), and with one
- * bug (`mutate.ts`). Nothing is run: what stands in a released package is taken for right, a mutant for wrong.
+ * Functions of repositories → one candidate set: each function as it stands, the same in other words (`equivalent-edit.ts`), and each of
+ * these with one bug (`mutate.ts`). Nothing is run: what stands in a released package is taken for right, a mutant for wrong.
  */
 import type { CandidateSetProblem, SetCandidate } from "../domain/dataset.ts";
 import { type EquivalentEdit, equivalentEdits } from "../domain/equivalent-edit.ts";
@@ -15,12 +15,13 @@ const MOST_LINES = 60;
 /** Signatures of the file's own functions that stand beside the statement, as in a review. */
 const MOST_NEIGHBOURS = 6;
 
-export type SourceFile = { package: string; path: string; text: string };
+/** `licence` of the package; null where it states none. */
+export type SourceFile = { package: string; path: string; text: string; licence: string | null };
 
 export type MutateFunctionsRequest = {
   files: Iterable<SourceFile>;
   out: string;
-  /** Functions of one package at most, mutants and other wordings of one function at most. */
+  /** Functions of one package at most, mutants of each wording, other wordings of one function at most. */
   functions: number;
   bugs: number;
   edits: number;
@@ -119,25 +120,32 @@ function rowOf(
     code: text,
     passed,
     kind,
-    own: [passed ? 1 : 0],
   });
-  const mutants = drawMutations(mutationsOf(code, definition), bugs, `${seed}|${key}`)
-    .map((mutation, at) => candidate(`~bug${at}`, applyMutation(code, mutation), mutation.kind, false))
-    .filter((one) => isOne(one.code));
-  if (mutants.length === 0) return null;
   const written = drawn(equivalentEdits(code, definition), edits, `${seed}|${key}`)
     .map((edit, at) => candidate(`~edit${at}`, edit.text, `edit: ${edit.kind}`, true))
     .filter((one) => isOne(one.code));
+  const right = [candidate("", code, "as released", true), ...written];
+  // Each wording once right and as often wrong as the others: what marks an edit must say nothing of a bug.
+  const wrong = right.map((wording, at) => {
+    const here = syntax.outline(wording.code, "python").definitions[0]!;
+    return drawMutations(mutationsOf(wording.code, here), bugs, `${seed}|${key}|${at}`)
+      .map((one, k) => candidate(`~bug${at * bugs + k}`, applyMutation(wording.code, one), one.kind, false))
+      .filter((one) => isOne(one.code));
+  });
+  // A wording without a bug would stand for right functions alone.
+  const kept = right.filter((_, at) => wrong[at]!.length === bugs);
+  if (!kept.includes(right[0]!)) return null;
   return {
     set: `functions_${source.package}`,
     problem_id: key,
     // One file stands in one split.
     group: `functions/${source.package}/${source.path}`,
     prompt: statement,
+    ...(source.licence === null ? {} : { license: source.licence }),
     context,
     io: "call",
     tests: null,
-    candidates: [candidate("", code, "as released", true), ...mutants, ...written],
+    candidates: [...kept, ...wrong.filter((of) => of.length === bugs).flat()],
   };
 }
 

@@ -42,11 +42,11 @@ def short():
     return 1
 `;
 const sources = [
-  { package: "box", path: "box.py", text: SOURCE },
-  { package: "box", path: "copy.py", text: COUNT },
-  { package: "box", path: "broken.py", text: "def f(:\n  return 1\n" },
+  { package: "box", path: "box.py", text: SOURCE, licence: "MIT (box 1)" },
+  { package: "box", path: "copy.py", text: COUNT, licence: null },
+  { package: "box", path: "broken.py", text: "def f(:\n  return 1\n", licence: null },
 ];
-const request = { files: sources, functions: 10, bugs: 3, edits: 2, seed: 1 };
+const request = { files: sources, functions: 10, bugs: 1, edits: 2, seed: 1 };
 
 it("versions of each function, right and wrong ones, each function once", async () => {
   const made = await mutateFunctions({ ...request, out: join(folder, "a.jsonl.gz") }, files, syntax);
@@ -60,13 +60,13 @@ it("versions of each function, right and wrong ones, each function once", async 
   ]);
   expect(made).toMatchObject({ functions: 3, byPackage: { box: 3 }, mutants: 9, edits: 6 });
   for (const row of rows) {
-    expect(row.group).toBe("functions/box/box.py");
+    expect(row).toMatchObject({ group: "functions/box/box.py", license: "MIT (box 1)" });
     const [released, ...others] = row.candidates;
-    expect(released).toMatchObject({ id: row.problem_id, passed: true, own: [1], kind: "as released" });
+    expect(released).toMatchObject({ id: row.problem_id, passed: true, kind: "as released" });
     expect(new Set(others.map((one) => one.code)).size).toBe(others.length);
     for (const one of others) {
       expect(one.code).not.toBe(released!.code);
-      expect([one.passed, one.own]).toEqual(one.id.includes("~bug") ? [false, [0]] : [true, [1]]);
+      expect(one.passed).toBe(!one.id.includes("~bug"));
       expect(one.id).toMatch(/~(?:bug|edit)\d$/);
     }
   }
@@ -89,11 +89,14 @@ it("makes rows like those that a review scores: one function after the statement
       ),
     )
   ).flat();
-  expect(rows).toHaveLength(18);
-  for (const row of rows) {
+  // Each function with what its statement alone promises, so that an attribution means something.
+  const empty = rows.filter((row) => row.completions[0] === "");
+  expect(empty.map((row) => row.labels)).toEqual([[0.5], [0.5], [0.5]]);
+  expect(rows).toHaveLength(18 + 3);
+  for (const row of rows.filter((row) => !empty.includes(row))) {
     expect(row.completions).toHaveLength(1);
     expect(row.completions[0]).not.toContain("#");
-    expect(row.labels).toEqual(row.own);
+    expect(row.labels).toEqual([row.id.includes("~bug") ? 0 : 1]);
     expect(row.source).toEqual(["unit_test"]);
     if (row.problem.endsWith("fits")) expect(row.prompt).toContain("Context:\n```\ndef count(items, least)\n```");
   }

@@ -42,7 +42,7 @@ it("gives the results and exceptions of the original", () => {
       after: text,
     })),
   );
-  const kinds = ["rename", "mirror", "negation", "branches", "assignment", "pass", "return"];
+  const kinds = ["rename", "mirror", "negation", "branches", "assignment", "brackets", "named", "pass", "return"];
   expect(new Set(edits.map((one) => one.kind))).toEqual(new Set(kinds));
   expect(edits.length).toBeGreaterThan(25);
   expect(edits.every((one) => one.after !== one.before)).toBe(true);

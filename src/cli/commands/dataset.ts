@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { FunprmError } from "../../domain/errors.ts";
 import { appendTexts } from "../../flows/append-texts.ts";
@@ -149,11 +149,28 @@ const LONGEST_FILE = 200_000;
 function* sourceFiles(folder: string): Iterable<SourceFile> {
   const paths = globSync("**/*.py", { cwd: folder }).map((path) => path.replaceAll("\\", "/"));
   if (paths.length === 0) throw new FunprmError("BAD_INPUT", `${folder}: holds no Python file`);
+  const licence = licenceOf(folder);
   for (const path of paths.sort()) {
     if (LEFT_OUT.test(path)) continue;
     const text = readFileSync(join(folder, path), "utf8");
-    if (text.length < LONGEST_FILE) yield { package: basename(folder), path, text };
+    if (text.length < LONGEST_FILE) yield { package: basename(folder), path, text, licence };
   }
+}
+
+/** As the metadata of an installed package beside the folder says it; null where there is none. */
+function licenceOf(folder: string): string | null {
+  const parent = dirname(folder);
+  for (const found of globSync("*.dist-info/RECORD", { cwd: parent }).sort()) {
+    const files = readFileSync(join(parent, found), "utf8");
+    if (!files.startsWith(`${basename(folder)}/`) && !files.includes(`\n${basename(folder)}/`)) continue;
+    const metadata = readFileSync(join(parent, dirname(found), "METADATA"), "utf8").split("\n\n")[0]!;
+    const said = (pattern: string) => new RegExp(`^${pattern}(.+)$`, "m").exec(metadata)?.[1];
+    const name = [said("Name: "), said("Version: ")].join(" ");
+    const classifier = "Classifier: License :: (?:OSI Approved :: )?";
+    const licence = said("License-Expression: ") ?? said("License: ") ?? said(classifier);
+    return licence === undefined ? null : `${licence} (${name})`;
+  }
+  return null;
 }
 
 function addFunctionsCommand(
@@ -169,7 +186,7 @@ function addFunctionsCommand(
     .requiredOption("--sources <folder...>", "folders of packages; tests and vendored folders are left out")
     .requiredOption("--out <file>", "where the set goes; give it to dataset build beside the others")
     .option("--functions <n>", "functions of each package at most", positiveInteger, 2000)
-    .option("--bugs <n>", "mutants of each function at most", positiveInteger, 3)
+    .option("--bugs <n>", "mutants of each version", positiveInteger, 1)
     .option("--edits <n>", "equivalent versions of each function at most", positiveInteger, 2)
     .option("--seed <n>", "seed of the draws", positiveInteger, 1)
     .option("--json", "print JSON")
