@@ -1,6 +1,7 @@
 /**
- * Review of a change, function by function: ranks, evidence, findings (issue E items 4 and 5). What names a function is its
- * attribution (method.md section 5a): each function is scored alone, so v_1 against v_0.
+ * Review of a change, function by function: ranks, evidence, findings (issue E items 4 and 5). Each function is scored alone,
+ * its attribution is v_1 against v_0 (method.md section 5a). What names a function is that against the same number of its
+ * version on base: what the change did, not what stood there before.
  */
 import type { Language } from "./function-step.ts";
 import type { ModelInfo } from "./model.ts";
@@ -10,6 +11,10 @@ import { type ChangedFunction, type ChangeKind, coverageLine, type NotScored } f
 const LOWEST = 5;
 /** A comment more or less may shift a reward by this much (issue E item 3): a smaller drop says nothing. */
 const NOISE = 0.02;
+/** Without outcomes of the repository a finding is an attribution below this share of that on base (docs/adr/0019-review-model.md). */
+const LOW = 0.8;
+/** Attributions on base below it are no ground to compare with. */
+const LEAST_BASE = 0.01;
 
 export type EvidenceKind = "before-after" | "parse" | "tests" | "neighbours" | "population";
 export type ReviewEvidence = { kind: EvidenceKind; text: string };
@@ -19,7 +24,7 @@ export type ScoredVersion = { reward: number | null; attribution: number | null;
 
 export type CalibrationState = "uncalibrated" | "benchmark" | "repository";
 
-/** What past functions with a similar attribution turned out to be. */
+/** What past functions with a similar number turned out to be. */
 export type Estimate = {
   /** Estimated chance in [0,1] that the function is correct. */
   probability: number;
@@ -33,7 +38,7 @@ export type Calibration = {
   version: number;
   /** Estimates under it may become findings. */
   threshold: number;
-  estimate(attribution: number): Estimate;
+  estimate(againstBase: number): Estimate;
 };
 
 export type ReviewedFunction = {
@@ -50,7 +55,7 @@ export type ReviewedFunction = {
   baseReward: number | null;
   baseAttribution: number | null;
   reason: string | null;
-  /** 1 = lowest attribution of the scored; null when not scored. */
+  /** 1 = lowest `againstBase` of the scored; null when not scored. */
   rank: number | null;
   estimate: Estimate | null;
   calibration: CalibrationState;
@@ -69,9 +74,17 @@ export type ReviewReport = {
   /** One line, `scored 41/47; 4 generated, …`. */
   ledger: string;
   otherFiles: number;
-  /** Lowest attribution first, then what was not scored, then what was deleted. */
+  /** Lowest `againstBase` first, then what was not scored, then what was deleted. */
   functions: ReviewedFunction[];
 };
+
+/**
+ * What the change did: the attribution in units of that on base, itself where nothing stood there; 1 where it changes nothing.
+ * Orders functions, and is what calibrations are fitted to.
+ */
+export function againstBase(one: { attribution: number; baseAttribution: number | null }): number {
+  return one.baseAttribution === null ? one.attribution : one.attribution / Math.max(one.baseAttribution, LEAST_BASE);
+}
 
 export type ReviewOptions = {
   calibration(one: { language: Language; path: string }): Calibration | null;
@@ -106,7 +119,12 @@ export function reviewReport(
       baseAttribution: before?.attribution ?? null,
       reason: after?.reason ?? null,
       rank: null,
-      estimate: calibration && after?.attribution != null ? calibration.estimate(after.attribution) : null,
+      estimate:
+        calibration && after?.attribution != null
+          ? calibration.estimate(
+              againstBase({ attribution: after.attribution, baseAttribution: before?.attribution ?? null }),
+            )
+          : null,
       calibration: calibration?.state ?? "uncalibrated",
       calibrationVersion: calibration?.version ?? null,
       evidence: evidenceOf(one, after, before, options),
@@ -114,9 +132,9 @@ export function reviewReport(
       bodyHash: one.bodyHash,
     };
   });
-  const scored = rows.filter((row) => row.attribution !== null).sort(byAttribution);
-  // Equal attributions share a rank: the order of files must not decide who is read first.
-  for (const row of scored) row.rank = 1 + scored.filter((other) => other.attribution! < row.attribution!).length;
+  const scored = rows.filter((row) => row.attribution !== null).sort(byChange);
+  // Equal ones share a rank: the order of files must not decide who is read first.
+  for (const row of scored) row.rank = 1 + scored.filter((other) => changeOf(other) < changeOf(row)).length;
   for (const row of scored) row.finding = isFinding(row, options.calibration(row));
   const coverage = { scored: scored.length, inScope: scored.length + notScored.length, notScored };
   const { name, version, sha256, renderVersion } = model;
@@ -139,7 +157,7 @@ function isFinding(row: ReviewedFunction, calibration: Calibration | null): bool
   if (row.change === "moved" || row.evidence.length === 0) return false;
   if (calibration !== null && calibration.state === "repository")
     return row.estimate!.probability < calibration.threshold;
-  return row.rank! <= LOWEST && row.baseAttribution !== null && row.baseAttribution - row.attribution! > NOISE;
+  return row.rank! <= LOWEST && row.baseAttribution !== null && changeOf(row) < LOW;
 }
 
 function evidenceOf(
@@ -160,6 +178,11 @@ function evidenceOf(
   return [...evidence, ...options.evidence(one)];
 }
 
-function byAttribution(a: ReviewedFunction, b: ReviewedFunction): number {
-  return a.attribution! - b.attribution! || (a.path < b.path ? -1 : a.path > b.path ? 1 : a.startLine - b.startLine);
+/** A function that moved is what it was. */
+function changeOf(row: ReviewedFunction): number {
+  return row.change === "moved" ? 1 : againstBase({ ...row, attribution: row.attribution! });
+}
+
+function byChange(a: ReviewedFunction, b: ReviewedFunction): number {
+  return changeOf(a) - changeOf(b) || (a.path < b.path ? -1 : a.path > b.path ? 1 : a.startLine - b.startLine);
 }

@@ -4,6 +4,7 @@ import { type Finding, modelVersion } from "../domain/finding.ts";
 import type { Language } from "../domain/function-step.ts";
 import { gradedLabels, trainable } from "../domain/graded-label.ts";
 import { sha256 } from "../domain/ids.ts";
+import { againstBase } from "../domain/review.ts";
 import {
   BENCHMARK,
   benchmarkLabels,
@@ -28,7 +29,7 @@ export type Refit = Pick<Finding, "repositoryId"> &
     calibration: StoredCalibration | null;
   };
 
-/** One label a function and model: its attribution at the newest head that was reviewed with the labelled text. */
+/** One label a function and model: its attribution against base at the newest head that was reviewed with the labelled text. */
 export async function reviewLabels({ reviews, learning, clock }: Ports): Promise<ReviewLabel[]> {
   const labels: ReviewLabel[] = [];
   for (const repositoryId of new Set((await reviews.reviewedKeys()).map((key) => key.repositoryId))) {
@@ -50,7 +51,7 @@ export async function reviewLabels({ reviews, learning, clock }: Ports): Promise
       const correct = verdicts.get(keyOf(row.pullRequest, row.function, row.bodyHash));
       if (correct === undefined) continue;
       const { language, modelVersion } = row;
-      labels.push({ score: row.attribution, correct, language, repositoryId, modelVersion });
+      labels.push({ score: againstBase(row), correct, language, repositoryId, modelVersion });
     }
   }
   return labels;

@@ -50,6 +50,44 @@ describe("review of a change", () => {
     });
   });
 
+  test("what a change did orders functions, not how low they stood before it", async () => {
+    const rewards: Record<string, number> = { poor: 0.1, better: 0.3, worse: 0.6, fine: 0.9, fresh: 0.56, gone: 0.2 };
+    const graded = createFakeRewardModel((_, prefix) => {
+      const text = prefix.at(-1)!;
+      const name = /def (\w+)/.exec(text)?.[1];
+      return name === undefined
+        ? 0.7
+        : text.includes("was") && name === "better"
+          ? 0.15
+          : text.includes("was") && name === "worse"
+            ? 0.9
+            : rewards[name]!;
+    });
+    const of = (name: string, body: string) => `def ${name}(x):\n    return ${body}\n`;
+    const touched = ["poor", "better", "worse", "fine"];
+    const before = [...touched, "gone"].map((name) => of(name, "x.was")).join("\n");
+    const after = [...touched, "fresh"].map((name) => of(name, "x.now")).join("\n");
+    const report = await reviewChange(
+      { syntax, model: graded },
+      {
+        statement: "Order.",
+        files: [file("m.py", before, after), file("n.py", null, of("gone", "x.was"))],
+        ignored: () => false,
+        calibration: null,
+      },
+    );
+    // worse .6/.9, fresh .56/.7 (nothing stood there), poor and fine as they were, gone has moved, better .3/.15
+    expect(report.functions.map((one) => [one.name, one.rank])).toEqual([
+      ["worse", 1],
+      ["fresh", 2],
+      ["poor", 3],
+      ["fine", 3],
+      ["gone", 3],
+      ["better", 6],
+    ]);
+    expect(report.functions.filter((one) => one.finding).map((one) => one.name)).toEqual(["worse"]);
+  });
+
   test("a function that was as low on base is no finding, nor one that only moved, nor a new one", async () => {
     expect(
       (await review([file("m.py", program("solve"), program("solve", " or x"))])).functions.some((one) => one.finding),
