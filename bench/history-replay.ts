@@ -4,8 +4,9 @@
  * bug (domain/mutate.ts); later commits mend the bugs among harmless edits. Every commit is reviewed by the engine of
  * `funprm review`. Recall of the buggy function among the first 5 read, against longest-first and random order, with
  * bootstrap intervals over commits; precision of findings with its Wilson interval. `node bench/history-replay.ts` shows the
- * three histories that may be looked at, `--final` all. The model has read the standard library as text: its functions are
- * no unseen code, the bugs and edits are.
+ * three histories that may be looked at, `--final` all. The models have read the standard library as text: its functions are
+ * no unseen code. `funprm-mini-review` was trained on other packages' functions with bugs of the same makers (domain/mutate.ts):
+ * the kinds of bug are no unseen ones to it, the harmless edits of this file's neighbour are, but for the idea of renaming.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -62,7 +63,7 @@ const LEAST_LINES = 4;
 
 const { values } = parseArgs({
   options: {
-    model: { type: "string", default: join(import.meta.dirname, "../models/funprm-mini") },
+    model: { type: "string", default: join(import.meta.dirname, "../models/funprm-mini-review") },
     commits: { type: "string", default: "24" },
     functions: { type: "string", default: "12" },
     final: { type: "boolean", default: false },
@@ -228,11 +229,12 @@ function outdented(text: string): string {
     .join("\n");
 }
 
-type Reading = { history: string; at: string; kind: Commit["kind"]; found: Record<string, number> | null };
+type Reading = { history: string; at: string; bug: string | null; found: Record<string, number> | null };
 const readings: Reading[] = [];
 const findings: { history: string; right: boolean }[] = [];
 const ORDERS = {
-  "engine (attribution)": (one: ReviewedFunction) => one.attribution!,
+  engine: (one: ReviewedFunction) => one.rank!,
+  attribution: (one: ReviewedFunction) => one.attribution!,
   "drop against base": (one: ReviewedFunction) =>
     one.baseAttribution === null ? 0 : one.attribution! - one.baseAttribution,
   "raw reward": (one: ReviewedFunction) => one.reward!,
@@ -264,7 +266,7 @@ for (const { name, modules } of HISTORIES.filter((one) => values.final || !one.f
       readings.push({
         history: name,
         at: `${name}-${at}`,
-        kind: commit.kind,
+        bug: commit.bug === null ? null : `${commit.kind}: ${commit.bug}`,
         found:
           wanted < 0
             ? null
@@ -306,5 +308,13 @@ for (const history of [...new Set(readings.map((one) => one.history)), null]) {
   const interval = said.length === 0 ? null : wilson(right, said.length);
   console.log(
     `  findings ${said.length}, of them the bug ${right}${interval === null ? "" : `: precision ${(right / said.length).toFixed(3)} [${interval[0].toFixed(3)}, ${interval[1].toFixed(3)}] (Wilson)`}`,
+  );
+}
+
+console.log("engine by kind of change and bug");
+for (const bug of [...new Set(readings.flatMap((one) => one.bug ?? []))].sort()) {
+  const rows = readings.filter((one) => one.bug === bug && one.found !== null);
+  console.log(
+    `  ${bug.padEnd(20)} ${rows.length} commits: ${shown(rows.map((one) => [one.at, one.found!["engine"]!]))}`,
   );
 }

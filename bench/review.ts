@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { openDatabase } from "../src/adapters/db/open-database.ts";
 import { openRewardModel } from "../src/adapters/onnx/reward-model.ts";
 import { createSyntax } from "../src/adapters/tree-sitter/create-syntax.ts";
-import { EMBEDDED_MODEL } from "../src/compose.ts";
+import { bundledModel, REVIEW_MODEL } from "../src/compose.ts";
 import type { ReviewedFile } from "../src/domain/review-scope.ts";
 import { cachedRewards } from "../src/flows/cached-rewards.ts";
 import { reviewChange } from "../src/flows/review-change.ts";
@@ -21,7 +21,7 @@ const LINES = { least: 8, most: 60 };
 const rounds = Number(process.argv[2] ?? 10);
 
 const syntax = await createSyntax();
-const model = await openRewardModel(EMBEDDED_MODEL);
+const model = await openRewardModel(bundledModel(REVIEW_MODEL));
 const root = execFileSync("python3", ["-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"], {
   encoding: "utf8",
 }).trim();

@@ -47,6 +47,9 @@ export { EMBEDDED_MODEL, GPU_WORKER };
 export function bundledModel(name: BundledModel): string {
   return `${ROOT}models/${name}`;
 }
+/** Scores changed functions alone, where nobody names another (docs/adr/0019-review-model.md). */
+export const REVIEW_MODEL: BundledModel = "funprm-mini-review";
+
 export const DEMO = {
   repository: `${ROOT}demo/repository`,
   issue: `${ROOT}demo/issue.md`,
@@ -255,8 +258,11 @@ async function start(
   });
   const active = createActiveModel({ registry: models, embedded: model, open: openRewardModel, log });
   const chooseScorer = createScorerChoice({
-    // An operator who names a bundle means that one.
-    embedded: env.MODEL_DIR === undefined ? active.model : async () => model,
+    embedded: (scored) => {
+      // An operator who names a bundle means that one.
+      if (env.MODEL_DIR !== undefined) return Promise.resolve(model);
+      return scored === "functions" ? bundles.bundled(REVIEW_MODEL) : active.model();
+    },
     worker: env.WORKER_URL === undefined ? null : () => openWorker(env.WORKER_URL!, env),
     clock: systemClock,
     log,

@@ -195,7 +195,7 @@ def method(config: Config, rows: int, origin: str | None) -> dict[str, Any]:
         else f"pretrained weights ({origin})"
     )
     held = (
-        f", each program held to its copy with another text in a docstring or a string (weight {config.reward.consistency:g})"
+        f", each program held to its copies with another text or in other words (weight {config.reward.consistency:g})"
         if config.reward.consistency > 0
         else ""
     )

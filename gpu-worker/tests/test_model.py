@@ -207,7 +207,7 @@ def test_a_card_says_what_held_the_rewards_and_whose_licence_the_weights_have(tm
     said = method(held, 4, "funprm-mini 0.2.0 (MIT)")["summary"]
     assert (
         "pretrained weights (funprm-mini 0.2.0 (MIT))" in said
-        and "copy with another text" in said
+        and "copies with another text" in said
         and "weight 6" in said
     )
     origins = (None, "funprm-mini 0.2.0 (MIT)", "SmolLM2 (HuggingFaceTB, Apache-2.0)")

@@ -10,7 +10,7 @@ import {
 } from "../domain/job-payloads.ts";
 import { replyCommand, stopRun } from "../flows/answer-command.ts";
 import { answerFinding } from "../flows/answer-finding.ts";
-import type { Scorer } from "../flows/choose-scorer.ts";
+import type { Scored, Scorer } from "../flows/choose-scorer.ts";
 import { type Forgetful, forgetInstallation, forgetUnreached, startHousekeeping } from "../flows/housekeeping.ts";
 import type { JobHandler } from "../flows/jobs.ts";
 import { postReport, reportsDue } from "../flows/post-report.ts";
@@ -47,7 +47,7 @@ export type AppParts = {
   log: Log;
   /** `model` is the embedded one; who scores a run is chosen when it starts. */
   solve: SolveIssuePorts;
-  chooseScorer(): Promise<Scorer>;
+  chooseScorer(scored: Scored): Promise<Scorer>;
   models: ModelRegistry;
   /** Trains a challenger when enough labels are new; null where nothing is to be learnt. */
   retrain: ((signal: AbortSignal) => Promise<void>) | null;
@@ -70,10 +70,10 @@ const GRACE_SECONDS = 25;
 export async function startApp(parts: AppParts): Promise<{ url: string; stop(): Promise<void> }> {
   const { jobs, runs, reviews, learning, reports, clock, log, solve } = parts;
   const commands = { host: solve.host, jobs, parseConfig: solve.parseConfig, markerKey: solve.markerKey };
-  const review = async () => ({ ...solve, reviews, learning, model: (await parts.chooseScorer()).model });
+  const review = async () => ({ ...solve, reviews, learning, model: (await parts.chooseScorer("functions")).model });
   const handlers: Record<string, JobHandler> = {
     "solve-issue": async (job, signal, fence) => {
-      const { model, note } = await parts.chooseScorer();
+      const { model, note } = await parts.chooseScorer("candidates");
       await solveIssue({ ...solve, model, scorerNote: note }, job, signal, fence);
       const { repositoryId, issueNumber } = job.payload as SolveIssuePayload;
       const run = await runs.latestRun(repositoryId, issueNumber);

@@ -26,6 +26,7 @@ import {
   openLlmJudge,
   openReplay,
   openWorker,
+  REVIEW_MODEL,
   sealerOf,
   serve,
   signingKeyOf,
@@ -83,7 +84,7 @@ export async function main(args: string[]): Promise<number> {
   addReviewCommand(program, context, {
     workspace: createWorkspace,
     syntax: () => createSyntax(),
-    rewardModel: (folder) => openRewardModel(folder ?? EMBEDDED_MODEL),
+    rewardModel: (folder) => openRewardModel(folder ?? bundledModel(REVIEW_MODEL)),
     bundled: (name) => openRewardModel(bundledModel(name)),
     files: createFiles,
     parseConfig: parseRepoConfig,
@@ -92,7 +93,7 @@ export async function main(args: string[]): Promise<number> {
   });
   addCalibrateCommand(program, context, {
     stores: openJobs,
-    rewardModel: (folder) => openRewardModel(folder ?? EMBEDDED_MODEL),
+    rewardModel: (folder) => openRewardModel(folder ?? bundledModel(REVIEW_MODEL)),
     files: createFiles,
     clock: systemClock,
   });

@@ -42,7 +42,11 @@ export const environmentSchema = z.object({
     .min(1)
     .default("funprm-learning")
     .describe("Folder of training runs and of the bundles they made; created when missing."),
-  MODEL_DIR: z.string().min(1).optional().describe("Folder of the reward model's bundle; the embedded one when unset."),
+  MODEL_DIR: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Folder of the reward model's bundle, for candidates and reviews; the embedded ones when unset."),
   WORKER_URL: z
     .url({ protocol: /^https?$/ })
     .optional()

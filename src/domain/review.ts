@@ -12,7 +12,7 @@ const LOWEST = 5;
 /** A comment more or less may shift a reward by this much (issue E item 3): a smaller drop says nothing. */
 const NOISE = 0.02;
 /** Without outcomes of the repository a finding is an attribution below this share of that on base (docs/adr/0019-review-model.md). */
-const LOW = 0.8;
+const LOW = 0.5;
 /** Attributions on base below it are no ground to compare with. */
 const LEAST_BASE = 0.01;
 

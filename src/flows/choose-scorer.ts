@@ -6,6 +6,9 @@ import type { Clock, Log, RewardModel } from "../ports.ts";
 const FAILURES = 5;
 const PAUSE_MS = 30_000;
 
+/** What is scored: candidates of a run, or the changed functions of a pull request, each alone. */
+export type Scored = "candidates" | "functions";
+
 /** `note` is told where the result is shown; null when who was asked for scores. */
 export type Scorer = { model: RewardModel; note: string | null };
 
@@ -14,13 +17,13 @@ export type Scorer = { model: RewardModel; note: string | null };
  * tried again and chooses anew. So the rewards of one ranking are always of one model, the one that the run names.
  */
 export function createScorerChoice(parts: {
-  /** The version of the embedded model that is active. */
-  embedded(): Promise<RewardModel>;
+  /** The embedded model for it. */
+  embedded(scored: Scored): Promise<RewardModel>;
   /** Opens the worker; null when none is configured. */
   worker: (() => Promise<RewardModel>) | null;
   clock: Clock;
   log: Log;
-}): () => Promise<Scorer> {
+}): (scored: Scored) => Promise<Scorer> {
   const { worker, clock, log } = parts;
   let failures = 0;
   let closedUntil = 0;
@@ -28,8 +31,8 @@ export function createScorerChoice(parts: {
     failures += 1;
     if (failures >= FAILURES) closedUntil = clock.now().getTime() + PAUSE_MS;
   };
-  const instead = async (why: string): Promise<Scorer> => {
-    const model = await parts.embedded();
+  const instead = async (scored: Scored, why: string): Promise<Scorer> => {
+    const model = await parts.embedded(scored);
     const { name, version } = model.info;
     log.warn("the embedded model scores instead of the gpu-worker", { why });
     return {
@@ -37,9 +40,9 @@ export function createScorerChoice(parts: {
       note: `The configured GPU worker did not score (${why}); the embedded model ${name} ${version} scored all.`,
     };
   };
-  return async () => {
-    if (worker === null) return { model: await parts.embedded(), note: null };
-    if (clock.now().getTime() < closedUntil) return instead("it failed several times just now");
+  return async (scored) => {
+    if (worker === null) return { model: await parts.embedded(scored), note: null };
+    if (clock.now().getTime() < closedUntil) return instead(scored, "it failed several times just now");
     try {
       const opened = await worker();
       return { model: counted(opened), note: null };
@@ -48,6 +51,7 @@ export function createScorerChoice(parts: {
       // The address of the worker is the operator's, and no business of who reads a pull request.
       log.warn("gpu-worker", { error: error instanceof Error ? error.message : String(error) });
       return await instead(
+        scored,
         error instanceof FunprmError && error.kind === "transient" ? "it does not answer" : "it is refused",
       );
     }

@@ -69,6 +69,29 @@ describe("funprm review", () => {
     expect(Object.keys(report.model)).toEqual(["name", "version", "sha256", "renderVersion"]);
   });
 
+  test("the model of reviews scores, unless base's settings or a word name another", () => {
+    git("checkout", "--quiet", "-b", "named", "main");
+    mkdirSync(join(repo, ".github"), { recursive: true });
+    writeFileSync(join(repo, ".github/funprm.yml"), "prm: { model: funprm-mini }\n");
+    writeFileSync(join(repo, "b.py"), "def b(x):\n    return x\n");
+    git("add", ".");
+    git("commit", "--quiet", "-m", "named");
+    writeFileSync(join(repo, "b.py"), "def b(x):\n    return -x\n");
+    git("commit", "--quiet", "-am", "changed b");
+    git("checkout", "--quiet", "main");
+    const scorer = (base: string, head: string, ...more: string[]) => {
+      const { stdout } = spawnSync(
+        process.execPath,
+        [join(ROOT, "src/main.ts"), "review", "--repo", repo, "--base", base, "--head", head, "--json", ...more],
+        { encoding: "utf8" },
+      );
+      return JSON.parse(stdout).model.name;
+    };
+    expect(scorer("main", "change")).toBe("funprm-mini-review");
+    expect(scorer("named~1", "named")).toBe("funprm-mini");
+    expect(scorer("named~1", "named", "--model", TINY)).not.toMatch(/^funprm-mini/);
+  });
+
   test("a table for people; SARIF for programs", () => {
     expect(review("--base", "main", "--head", "change").stdout).toMatch(
       /a\.py: total[\s\S]*scored 1\/3; .*\nnot scored: link\.py[\s\S]*uncalibrated/,

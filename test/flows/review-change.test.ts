@@ -51,7 +51,7 @@ describe("review of a change", () => {
   });
 
   test("what a change did orders functions, not how low they stood before it", async () => {
-    const rewards: Record<string, number> = { poor: 0.1, better: 0.3, worse: 0.6, fine: 0.9, fresh: 0.56, gone: 0.2 };
+    const rewards: Record<string, number> = { poor: 0.1, better: 0.3, worse: 0.4, fine: 0.9, fresh: 0.56, gone: 0.2 };
     const graded = createFakeRewardModel((_, prefix) => {
       const text = prefix.at(-1)!;
       const name = /def (\w+)/.exec(text)?.[1];
@@ -76,7 +76,7 @@ describe("review of a change", () => {
         calibration: null,
       },
     );
-    // worse .6/.9, fresh .56/.7 (nothing stood there), poor and fine as they were, gone has moved, better .3/.15
+    // worse .4/.9, fresh .56/.7 (nothing stood there), poor and fine as they were, gone has moved, better .3/.15
     expect(report.functions.map((one) => [one.name, one.rank])).toEqual([
       ["worse", 1],
       ["fresh", 2],

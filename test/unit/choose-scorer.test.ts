@@ -23,12 +23,28 @@ function choice(open: (() => Promise<RewardModel>) | null) {
 }
 
 test("without a worker the embedded model scores, and nothing is said", async () => {
-  expect(await choice(null).choose()).toEqual({ model: embedded, note: null });
+  expect(await choice(null).choose("candidates")).toEqual({ model: embedded, note: null });
+});
+
+test("functions of a review have a model of their own, also where a worker is down; a worker scores both", async () => {
+  const quiet = () => {};
+  const parts = {
+    embedded: async (scored: "candidates" | "functions") => ({ ...embedded, info: { ...embedded.info, name: scored } }),
+    clock: { now: () => new Date(0), sleep: async () => {} },
+    log: { debug: quiet, info: quiet, error: quiet, warn: quiet },
+  };
+  const namesOf = async (open: (() => Promise<RewardModel>) | null) => {
+    const choose = createScorerChoice({ ...parts, worker: open });
+    return [(await choose("functions")).model.info.name, (await choose("candidates")).model.info.name];
+  };
+  expect(await namesOf(null)).toEqual(["functions", "candidates"]);
+  expect(await namesOf(() => Promise.reject(down))).toEqual(["functions", "candidates"]);
+  expect(await namesOf(async () => worker)).toEqual(["on the worker", "on the worker"]);
 });
 
 test("a worker that is down is replaced for the whole run, said to the reader without its address", async () => {
   const { choose, warned } = choice(() => Promise.reject(down));
-  const { model, note } = await choose();
+  const { model, note } = await choose("candidates");
   expect(model).toBe(embedded);
   expect(note).toContain("the embedded model fake 0 scored all");
   expect(note).not.toContain("10.0.0.7");
@@ -37,7 +53,7 @@ test("a worker that is down is replaced for the whole run, said to the reader wi
 
 test("a worker that fails while it scores fails that attempt: no other model finishes its ranking", async () => {
   const { choose } = choice(async () => ({ ...worker, score: () => Promise.reject(down) }));
-  const { model } = await choose();
+  const { model } = await choose("candidates");
   await expect(model.score([])).rejects.toBe(down);
   expect(model.info.name).toBe("on the worker");
 });
@@ -49,11 +65,11 @@ test("after five failures in a row it is not asked for 30 seconds, then again", 
     asked += 1;
     return broken ? Promise.reject(down) : Promise.resolve(worker);
   });
-  for (let i = 0; i < 8; i++) await choose();
+  for (let i = 0; i < 8; i++) await choose("candidates");
   expect(asked).toBe(5);
   time.now = 30_000;
   broken = false;
-  const { model, note } = await choose();
+  const { model, note } = await choose("candidates");
   expect([model.info.name, note, asked]).toEqual(["on the worker", null, 6]);
 });
 
@@ -67,7 +83,7 @@ test("one success forgets the failures before it", async () => {
   });
   const names: string[] = [];
   for (let i = 0; i < 10; i++) {
-    const { model } = await choose();
+    const { model } = await choose("candidates");
     await model.score([]);
     names.push(model.info.name);
   }
