@@ -5,8 +5,8 @@
  * `funprm review`. Recall of the buggy function among the first 5 read, against longest-first and random order, with
  * bootstrap intervals over commits; precision of findings with its Wilson interval. `node bench/history-replay.ts` shows the
  * three histories that may be looked at, `--final` all. The models have read the standard library as text: its functions are
- * no unseen code. `funprm-mini-review` was trained on other packages' functions with bugs of the same makers (domain/mutate.ts):
- * the kinds of bug are no unseen ones to it, the harmless edits of this file's neighbour are, but for the idea of renaming.
+ * no unseen code. `funprm-mini-review` was trained on other packages' functions with bugs of the same maker (domain/mutate.ts) and
+ * with edits of the same kinds as the harmless ones here (domain/equivalent-edit.ts): to it only names and functions are new.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

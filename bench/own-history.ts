@@ -1,7 +1,7 @@
 /**
  * How often would reviews have spoken in a real history? Every commit of a repository that changes Python is reviewed by the
- * engine of `funprm review` (`node bench/own-history.ts [FOLDER] [--model models/NAME] [--commits N]`, this repository by
- * default). Nobody says which of its changes were wrong: what is printed is how much was said, and of what.
+ * engine of `funprm review` (`node bench/own-history.ts [FOLDER] [--model models/NAME] [--commits N] [--head REV]`, this repository
+ * by default). Nobody says which of its changes were wrong: what is printed is how much was said, and of what.
  */
 import { execFileSync } from "node:child_process";
 import { parseArgs } from "node:util";
@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
   options: {
     model: { type: "string", default: bundledModel(REVIEW_MODEL) },
     commits: { type: "string", default: "200" },
+    head: { type: "string", default: "HEAD" },
   },
 });
 const folder = positionals[0] ?? ROOT;
@@ -28,6 +29,7 @@ const log = [
   "--min-parents=1",
   `--max-count=${Number(values.commits)}`,
   "--format=%H",
+  values.head,
   "--",
   "*.py",
 ];

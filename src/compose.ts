@@ -397,9 +397,15 @@ export function doctorChecks(): { name: string; run(): Promise<string> }[] {
     {
       name: "model",
       run: async () => {
-        const model = await openRewardModel(env().MODEL_DIR ?? EMBEDDED_MODEL);
-        await model.dispose();
-        return `${model.info.name} ${model.info.version}, sha256 ${model.info.sha256.slice(0, 12)}, parity rows hold`;
+        const { MODEL_DIR } = env();
+        const folders = MODEL_DIR === undefined ? [EMBEDDED_MODEL, bundledModel(REVIEW_MODEL)] : [MODEL_DIR];
+        const said: string[] = [];
+        for (const folder of folders) {
+          const model = await openRewardModel(folder);
+          await model.dispose();
+          said.push(`${model.info.name} ${model.info.version}, sha256 ${model.info.sha256.slice(0, 12)}`);
+        }
+        return `${said.join("; ")}; parity rows hold`;
       },
     },
     {

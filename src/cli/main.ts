@@ -62,6 +62,11 @@ import { addStepsCommand } from "./commands/steps.ts";
 import { addTrainCommand } from "./commands/train.ts";
 import type { CommandContext } from "./context.ts";
 
+/** As the app chooses it: the operator's bundle, else the one that ships for reviews. */
+function openReviewModel(folder: string | null) {
+  return openRewardModel(folder ?? readEnvironment().MODEL_DIR ?? bundledModel(REVIEW_MODEL));
+}
+
 /** Runs one command. Exit code: 0 done, 1 the work failed, 2 bad usage or bad input. */
 export async function main(args: string[]): Promise<number> {
   const context: CommandContext = {
@@ -84,7 +89,7 @@ export async function main(args: string[]): Promise<number> {
   addReviewCommand(program, context, {
     workspace: createWorkspace,
     syntax: () => createSyntax(),
-    rewardModel: (folder) => openRewardModel(folder ?? bundledModel(REVIEW_MODEL)),
+    rewardModel: openReviewModel,
     bundled: (name) => openRewardModel(bundledModel(name)),
     files: createFiles,
     parseConfig: parseRepoConfig,
@@ -93,7 +98,7 @@ export async function main(args: string[]): Promise<number> {
   });
   addCalibrateCommand(program, context, {
     stores: openJobs,
-    rewardModel: (folder) => openRewardModel(folder ?? bundledModel(REVIEW_MODEL)),
+    rewardModel: openReviewModel,
     files: createFiles,
     clock: systemClock,
   });

@@ -30,7 +30,7 @@ export function equivalentEdits(source: string, definition: Definition): Equival
     ...swapped(body),
     ...spelledOut(body),
     ...bracketed(body),
-    ...named(body, tokens, definition),
+    ...named(body, definition),
     ...idle(body),
     ...returning(body, definition),
   ];
@@ -41,7 +41,7 @@ function renamed(body: string, tokens: readonly Token[], definition: Definition)
   // Names in strings and those of an outer or inner scope cannot be told apart from here.
   if (
     definition.nested > 0 ||
-    /\b(?:global|nonlocal|locals|vars|exec|eval|lambda|class|del)\b|[fF][rR]?["']|[rR][fF]["']/.test(body)
+    /\b(?:global|nonlocal|locals|vars|dir|exec|eval|lambda|class|del|import)\b|[fF][rR]?["']|[rR][fF]["']/.test(body)
   )
     return [];
   const used = new Set([...tokens.map((token) => token.text), ...(definition.signature.match(/[A-Za-z_]\w*/g) ?? [])]);
@@ -99,6 +99,9 @@ function swapped(body: string): EquivalentEdit[] {
     const otherwise = blockEnd(lines, at + 1, margin);
     if (lines[otherwise]?.trimEnd() !== `${margin}else:`) return [];
     const end = blockEnd(lines, otherwise + 1, margin);
+    // A comment that stands further out may be of either side.
+    const isOut = (one: string) => /^[ \t]*#/.test(one) && indentOf(one) <= margin.length;
+    if (lines.slice(at, end).some(isOut)) return [];
     const text = [
       ...lines.slice(0, at),
       `${margin}if not (${condition}):`,
@@ -111,17 +114,23 @@ function swapped(body: string): EquivalentEdit[] {
   });
 }
 
-/** Index of the first line from `at` on that stands no deeper than `margin`. */
+const indentOf = (line: string) => line.length - line.trimStart().length;
+
+/** Index of the first line of code from `at` on that stands no deeper than `margin`. */
 function blockEnd(lines: readonly string[], at: number, margin: string): number {
   const end = lines.findIndex(
-    (line, index) => index >= at && line.trim() !== "" && line.length - line.trimStart().length <= margin.length,
+    (line, index) => index >= at && !/^[ \t]*(?:#|$)/.test(line) && indentOf(line) <= margin.length,
   );
   return end < 0 ? lines.length : end;
 }
 
-/** `n += 1` as `n = n + 1`. */
+/** `n += 1` as `n = n + 1`, where n began as a whole number: what is changed in place is another's too. */
 function spelledOut(body: string): EquivalentEdit[] {
-  return [...body.matchAll(/^([ \t]+)([a-z_]\w*) ([-+])= (\d+)[ \t]*$/gm)].map((match) => {
+  const counts = [...body.matchAll(/^([ \t]+)([a-z_]\w*) ([-+])= (\d+)[ \t]*$/gm)].filter((match) => {
+    const sources = [...body.matchAll(new RegExp(`\\b${match[2]} = (.*)$`, "gm"))];
+    return sources.length > 0 && sources.every((one) => /^\d+[ \t]*$/.test(one[1]!));
+  });
+  return counts.map((match) => {
     const [, margin, name, operator, number] = match as unknown as string[];
     return replaced(body, match, "assignment", `${margin}${name} = ${name} ${operator} ${number}`);
   });
@@ -131,17 +140,18 @@ function spelledOut(body: string): EquivalentEdit[] {
 function bracketed(body: string): EquivalentEdit[] {
   return [...body.matchAll(/^([ \t]+(?:if|elif|while|return) )([^\n#"'():]+)(:?[ \t]*)$/gm)]
     .filter(
-      (match) => match[1]!.includes("return") === !match[3]!.startsWith(":") && balanced(body.slice(0, match.index)),
+      (match) =>
+        match[1]!.includes("return") === !match[3]!.startsWith(":") &&
+        balanced(match[2]!) &&
+        balanced(body.slice(0, match.index)),
     )
     .map((match) => replaced(body, match, "brackets", `${match[1]}(${match[2]})${match[3]}`));
 }
 
 /** A returned value of one line through a name. */
-function named(body: string, tokens: readonly Token[], { signature }: Definition): EquivalentEdit[] {
-  const name = ["answer", "out", "ret"].find(
-    (one) => !tokens.some((token) => token.text === one) && !new RegExp(`\\b${one}\\b`).test(signature),
-  );
-  return [...body.matchAll(/^([ \t]+)return ([^\n#"']+)$/gm)]
+function named(body: string, { signature }: Definition): EquivalentEdit[] {
+  const name = ["answer", "out", "ret"].find((one) => !new RegExp(`\\b${one}\\b`).test(`${signature} ${body}`));
+  return [...body.matchAll(/^([ \t]+)return ([^\n#"';]+)$/gm)]
     .filter((match) => name !== undefined && balanced(match[2]!) && balanced(body.slice(0, match.index)))
     .map((match) => replaced(body, match, "named", `${match[1]}${name} = ${match[2]}\n${match[1]}return ${name}`));
 }
@@ -157,7 +167,8 @@ function idle(body: string): EquivalentEdit[] {
 
 /** The end of a function that has returned, or returns nothing. */
 function returning(body: string, { signature }: Definition): EquivalentEdit[] {
-  const margin = /\n([ \t]+)\S/.exec(body)?.[1];
+  // What stands on the header's own line has no margin; a comment may have any.
+  const margin = /^[ \t]*(?:#.*)?\n(?:[ \t]*(?:#.*)?\n)*([ \t]+)[^\s#]/.exec(body)?.[1];
   // `return None` is refused in an asynchronous generator.
   if (margin === undefined || (signature.startsWith("async") && /\byield\b/.test(body))) return [];
   return [{ kind: "return", text: `${body.trimEnd()}\n${margin}return None` }];

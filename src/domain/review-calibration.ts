@@ -1,5 +1,5 @@
 /**
- * Calibration of reviews: from an attribution to an estimated chance, per model version, language and repository, shrunk to
+ * Calibration of reviews: from what a change did to an attribution to an estimated chance, per model version, language and repository, shrunk to
  * what other repositories and benchmarks say (issue E item 5). Built from labels alone, so a refit gives the same.
  */
 import {
@@ -26,7 +26,7 @@ const HIGHEST = 2;
 const FOLDS = 5;
 const BUCKETS = 5;
 
-/** An attribution whose function turned out right or wrong. `repositoryId` null: a benchmark's. */
+/** What a change did (`againstBase`), and whether the function turned out right. `repositoryId` null: a benchmark's. */
 export type ReviewLabel = {
   score: number;
   correct: boolean;
@@ -144,8 +144,8 @@ export function calibrationOf(stored: StoredCalibration, minPrecision: number): 
     state: stored.state,
     version: stored.version,
     threshold: 1 - minPrecision,
-    estimate: (attribution): Estimate => {
-      const probability = bounded(stored.calibrator, Math.min(HIGHEST, attribution));
+    estimate: (againstBase): Estimate => {
+      const probability = bounded(stored.calibrator, Math.min(HIGHEST, againstBase));
       const bucket = stored.buckets[bucketOf(probability)]!;
       return { probability, bucket: { ...bucket, wilson: wilson(bucket.correct, bucket.total) } };
     },

@@ -41,7 +41,7 @@ export function reviewCheck(
   const { coverage, functions } = report;
   const scored = functions.filter((one) => one.rank !== null);
   const findings = scored.filter((one) => one.finding);
-  const lowest = scored[0];
+  const first = scored[0];
   const whole = coverage.notScored.length === 0;
   const benchmark = scored.some((one) => one.calibration === "benchmark");
   const state = report.calibrated ? "calibrated" : benchmark ? "calibrated on benchmarks only" : "uncalibrated";
@@ -52,7 +52,7 @@ export function reviewCheck(
           `${coverage.scored}/${coverage.inScope} functions scored`,
           ...(findings.length > 0 ? [`${findings.length} low`] : []),
           state,
-          ...(lowest ? [`lowest ${lowest.name} ${shownEstimate(lowest) ?? number(lowest.attribution)}`] : []),
+          ...(first ? [firstOf(first)] : []),
         ].join(" · ");
   const failing = new Set(findings.filter((one) => settings.failOn(one.path) === "finding"));
   return {
@@ -75,8 +75,8 @@ export function reviewCheck(
           report.calibrated
             ? "Estimates are calibrated on this repository's own outcomes."
             : benchmark
-              ? "Calibrated on benchmarks only: attributions order the functions of this pull request; too few outcomes of this repository are known for a number."
-              : "Uncalibrated: attributions order the functions of this pull request, they are no probabilities."
+              ? "Calibrated on benchmarks only: functions stand in the order of what the change did to their attribution, against base where they stood there; too few outcomes of this repository are known for a number."
+              : "Uncalibrated: functions stand in the order of what the change did to their attribution, against base where they stood there. These are no probabilities."
         } Tests: not run by this app; see CI.`,
         keep: true,
       },
@@ -134,6 +134,14 @@ function ratingOf(one: ReviewedFunction, scored: number): string {
   return estimate === null
     ? `rank ${one.rank} of ${scored}, ${one.calibration === "benchmark" ? "calibrated on benchmarks only" : "uncalibrated"}`
     : `estimated chance that it is correct: ${estimate} (${bucketLine(one.estimate!.bucket)})`;
+}
+
+/** Without an estimate the first is not the lowest: it is what the change lowered most. */
+function firstOf(one: ReviewedFunction): string {
+  const estimate = shownEstimate(one);
+  if (estimate !== null) return `lowest ${one.name} ${estimate}`;
+  const base = one.baseAttribution === null ? "" : `${number(one.baseAttribution)} → `;
+  return `first ${one.name} ${base}${number(one.attribution)}`;
 }
 
 function shownEstimate(one: ReviewedFunction): string | null {

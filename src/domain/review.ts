@@ -7,14 +7,14 @@ import type { Language } from "./function-step.ts";
 import type { ModelInfo } from "./model.ts";
 import { type ChangedFunction, type ChangeKind, coverageLine, type NotScored } from "./review-scope.ts";
 
-/** Findings are sought among so many lowest: what a reader reads first. */
-const LOWEST = 5;
+/** Findings are sought among so many first: what a reader reads. */
+const FIRST = 5;
 /** A comment more or less may shift a reward by this much (issue E item 3): a smaller drop says nothing. */
 const NOISE = 0.02;
 /** Without outcomes of the repository a finding is an attribution below this share of that on base (docs/adr/0019-review-model.md). */
 const LOW = 0.5;
-/** Attributions on base below it are no ground to compare with. */
-const LEAST_BASE = 0.01;
+/** Attributions below it are all "lost already": ratios of them would amplify noise. */
+const LEAST = 0.01;
 
 export type EvidenceKind = "before-after" | "parse" | "tests" | "neighbours" | "population";
 export type ReviewEvidence = { kind: EvidenceKind; text: string };
@@ -83,7 +83,8 @@ export type ReviewReport = {
  * Orders functions, and is what calibrations are fitted to.
  */
 export function againstBase(one: { attribution: number; baseAttribution: number | null }): number {
-  return one.baseAttribution === null ? one.attribution : one.attribution / Math.max(one.baseAttribution, LEAST_BASE);
+  if (one.baseAttribution === null) return one.attribution;
+  return Math.max(one.attribution, LEAST) / Math.max(one.baseAttribution, LEAST);
 }
 
 export type ReviewOptions = {
@@ -122,7 +123,11 @@ export function reviewReport(
       estimate:
         calibration && after?.attribution != null
           ? calibration.estimate(
-              againstBase({ attribution: after.attribution, baseAttribution: before?.attribution ?? null }),
+              changeOf({
+                change: one.change,
+                attribution: after.attribution,
+                baseAttribution: before?.attribution ?? null,
+              }),
             )
           : null,
       calibration: calibration?.state ?? "uncalibrated",
@@ -157,7 +162,7 @@ function isFinding(row: ReviewedFunction, calibration: Calibration | null): bool
   if (row.change === "moved" || row.evidence.length === 0) return false;
   if (calibration !== null && calibration.state === "repository")
     return row.estimate!.probability < calibration.threshold;
-  return row.rank! <= LOWEST && row.baseAttribution !== null && changeOf(row) < LOW;
+  return row.rank! <= FIRST && row.baseAttribution !== null && changeOf(row) < LOW;
 }
 
 function evidenceOf(
@@ -179,7 +184,7 @@ function evidenceOf(
 }
 
 /** A function that moved is what it was. */
-function changeOf(row: ReviewedFunction): number {
+function changeOf(row: Pick<ReviewedFunction, "change" | "attribution" | "baseAttribution">): number {
   return row.change === "moved" ? 1 : againstBase({ ...row, attribution: row.attribution! });
 }
 

@@ -65,7 +65,7 @@ function result(one: ReviewedFunction) {
       },
     ],
     partialFingerprints: { "funprmBody/v1": one.bodyHash },
-    properties: { reward: one.reward, attribution: one.attribution },
+    properties: { reward: one.reward, attribution: one.attribution, baseAttribution: one.baseAttribution },
   };
 }
 

@@ -128,9 +128,13 @@ function rowOf(
   // Each wording once right and as often wrong as the others: what marks an edit must say nothing of a bug.
   const wrong = right.map((wording, at) => {
     const here = syntax.outline(wording.code, "python").definitions[0]!;
-    return drawMutations(mutationsOf(wording.code, here), bugs, `${seed}|${key}|${at}`)
+    // A value that a name was made for is the same by that name and by its own.
+    const fitting = mutationsOf(wording.code, here).filter(
+      (one) => wording.kind !== "edit: named" || one.kind !== "variable",
+    );
+    return drawMutations(fitting, bugs, `${seed}|${key}|${at}`)
       .map((one, k) => candidate(`~bug${at * bugs + k}`, applyMutation(wording.code, one), one.kind, false))
-      .filter((one) => isOne(one.code));
+      .filter((one) => isOne(one.code) && !right.some((other) => bare(other.code) === bare(one.code)));
   });
   // A wording without a bug would stand for right functions alone.
   const kept = right.filter((_, at) => wrong[at]!.length === bugs);
@@ -147,6 +151,11 @@ function rowOf(
     tests: null,
     candidates: [...kept, ...wrong.filter((of) => of.length === bugs).flat()],
   };
+}
+
+/** Without blanks and brackets: `return (None)` is what `return None` was. */
+function bare(code: string): string {
+  return code.replaceAll(/[\s()]/g, "");
 }
 
 /** Half of them (rounded up) of kinds that write the function anew, the rest of those that fit nearly every function. */

@@ -74,7 +74,7 @@ describe("review of a person's pull request", () => {
       conclusion: "neutral",
       externalId: `review-${number}`,
     });
-    expect(check.title).toMatch(/^2\/3 functions scored(?: · 1 low)? · uncalibrated · lowest /);
+    expect(check.title).toMatch(/^2\/3 functions scored(?: · 1 low)? · uncalibrated · first /);
     expect(check.summary).toContain("scored 2/3; 1 unsupported language; 1 other files hold no functions");
     expect(check.summary).toMatch(
       /`tidytime\/format\.py: split_duration` \| \d+–\d+ \| modified \| 0\.\d\d \| [\d.]+ \| [\d.]+/,

@@ -6,7 +6,7 @@ import { afterAll, expect, it } from "vitest";
 import { createFiles } from "../../src/adapters/files/files.ts";
 import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
 import { buildDataset } from "../../src/flows/build-dataset.ts";
-import { mutateFunctions } from "../../src/flows/mutate-functions.ts";
+import { type MutateFunctionsRequest, mutateFunctions } from "../../src/flows/mutate-functions.ts";
 
 const files = createFiles();
 const syntax = await createSyntax();
@@ -107,9 +107,33 @@ it("makes rows like those that a review scores: one function after the statement
 });
 
 it("takes at most so many functions of a package, the same ones whatever the order of the files", async () => {
-  const few = (files_: typeof sources) =>
-    mutateFunctions({ ...request, files: files_, functions: 1, out: join(folder, "d.jsonl.gz") }, files, syntax);
+  const few = (some: MutateFunctionsRequest["files"]) =>
+    mutateFunctions({ ...request, files: some, functions: 1, out: join(folder, "d.jsonl.gz") }, files, syntax);
   const first = await few(sources.slice(0, 1));
   expect(first.functions).toBe(1);
   expect((await few([sources[2]!, sources[0]!])).file.sha256).toBe(first.file.sha256);
+  const others = { package: "box", path: "other.py", text: COUNT.replaceAll("count", "tally"), licence: null };
+  const both = await few([sources[0]!, others]);
+  expect((await few([others, sources[0]!])).file.sha256).toBe(both.file.sha256);
+});
+
+it("no mutant is a right version again, and a wording that takes no bug is left out", async () => {
+  const text = [
+    "def empty(path):\n    path.close()\n    path.open()\n    return None\n",
+    "def first(x, y):\n    z = x\n    x.add(y)\n    return z\n",
+    "def last(x, y):\n    x.add(y)\n    y.add(x)\n    return x\n",
+  ].join("\n\n");
+  for (let seed = 1; seed < 40; seed++) {
+    const out = join(folder, "e.jsonl.gz");
+    const one = [{ package: "p", path: "p.py", text, licence: null }];
+    await mutateFunctions({ files: one, functions: 10, bugs: 2, edits: 3, seed, out }, files, syntax);
+    for await (const row of files.candidateSet(out)) {
+      const texts = (passed: boolean) =>
+        row.candidates.filter((one) => one.passed === passed).map((one) => one.code.replaceAll(/[\s()]/g, ""));
+      const right = texts(true);
+      const wrong = texts(false);
+      expect(wrong.filter((one) => right.includes(one))).toEqual([]);
+      expect(wrong).toHaveLength(2 * right.length);
+    }
+  }
 });

@@ -43,7 +43,7 @@ export function addReviewCommand(program: Command, context: CommandContext, depe
     .requiredOption("--base <ref>", "what the change is to be merged into")
     .requiredOption("--head <ref>", "the change")
     .option("--problem <text|@file>", "what the change is meant to do; default: the messages of its commits")
-    .option("--model <folder>", "model bundle; default: the one that ships with funprm")
+    .option("--model <folder>", "model bundle; default: MODEL_DIR, else models/funprm-mini-review")
     .option("--fail-under <attribution>", "exit 1 when a finding's attribution is lower")
     .option("--json", "print JSON")
     .option("--sarif", "print SARIF 2.1.0")
