@@ -27,7 +27,10 @@ export function addCalibrateCommand(
     .description("fit the calibration of reviews again from the labels stored so far")
     .option("--benchmark <rows>", "training rows with verdicts of functions that the model was not trained on")
     .option("--limit <n>", "functions of the benchmark that are scored", "2000")
-    .option("--model <folder>", "model bundle the benchmark is scored with; default: MODEL_DIR, else models/funprm-mini-review")
+    .option(
+      "--model <folder>",
+      "model bundle the benchmark is scored with; default: MODEL_DIR, else models/funprm-mini-review",
+    )
     .option("--json", "print JSON")
     .action((options: Options) => run(options, context, dependencies));
 }
