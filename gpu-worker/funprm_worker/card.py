@@ -22,7 +22,7 @@ def card(manifest: dict[str, Any]) -> str:
         lines += [
             "## Measured on held-out groups",
             "",
-            f"Split: {metrics['split']}. Inside one generator, 95 % bootstrap over problems. The checkpoint was chosen by Best-of-8 on a part of these groups; the second column leaves them out. The third holds only programs of two functions or more: there alone do the step rewards say more than one number.",
+            f"Split: {metrics['split']}. Inside one generator, 95 % bootstrap over problems. {choice_of(manifest)} The third holds only programs of two functions or more: there alone do the step rewards say more than one number.",
             "",
         ]
         columns = [metrics["solution"], metrics["notChosenOn"], metrics["multiStep"]]
@@ -68,6 +68,12 @@ def card(manifest: dict[str, Any]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def choice_of(manifest: dict[str, Any]) -> str:
+    if manifest["method"].get("reward", {}).get("lastWeights"):
+        return "The last weights of the run were kept; the second column holds the groups that the run did not look at."
+    return "The checkpoint was chosen by Best-of-8 on a part of these groups; the second column leaves them out."
 
 
 def _beside(beside: Any) -> list[str]:

@@ -209,7 +209,13 @@ def method(config: Config, rows: int, origin: str | None) -> dict[str, Any]:
             "vocabulary": config.model.vocab,
         },
         "pretrain": {"steps": config.pretrain.steps, "tokens": config.pretrain.steps * config.pretrain.tokens},
-        "reward": {"steps": config.reward.steps, "paddedTokensAStep": config.reward.tokens, "rowsAvailable": rows},
+        "reward": {
+            "steps": config.reward.steps,
+            "paddedTokensAStep": config.reward.tokens,
+            "rowsAvailable": rows,
+            # One look, at the end: nothing was chosen on validation.
+            "lastWeights": config.checkpoint.every >= config.reward.steps,
+        },
         "seed": config.seed,
     }
 

@@ -12,6 +12,7 @@ import torch
 from funprm_worker import pretraining_text
 from funprm_worker import train as training
 from funprm_worker.bundle import OnnxScorer, check_bundle
+from funprm_worker.card import choice_of
 from funprm_worker.config import BackboneConfig, CheckpointConfig, Config, ModelConfig, PretrainConfig, RewardConfig
 from funprm_worker.encode import Encoder
 from funprm_worker.errors import WorkerError
@@ -210,6 +211,9 @@ def test_a_card_says_what_held_the_rewards_and_whose_licence_the_weights_have(tm
         and "copies with another text" in said
         and "weight 6" in said
     )
+    for every, words in ((1, "was chosen by Best-of-8"), (2, "The last weights of the run were kept")):
+        run = replace(plain, reward=replace(plain.reward, steps=2), checkpoint=replace(plain.checkpoint, every=every))
+        assert words in choice_of({"method": method(run, 4, None)})
     origins = (None, "funprm-mini 0.2.0 (MIT)", "SmolLM2 (HuggingFaceTB, Apache-2.0)")
     assert [licence_of(one) for one in origins] == ["MIT", "MIT", "Apache-2.0"]
 
