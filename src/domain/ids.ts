@@ -6,6 +6,14 @@ export function sha256(content: string | Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");
 }
 
+/** The items in an order that their keys alone decide: that of the keys' hashes. */
+export function inDrawnOrder<Item>(items: Iterable<Item>, keyOf: (item: Item, index: number) => string): Item[] {
+  return [...items]
+    .map((item, index) => ({ item, order: sha256(keyOf(item, index)) }))
+    .sort((a, b) => (a.order < b.order ? -1 : 1))
+    .map(({ item }) => item);
+}
+
 /** Crockford's base 32: no I, L, O, U. */
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

@@ -3,7 +3,7 @@
  * byte, so the truth of every other function is known (method.md section 5).
  */
 import type { Definition } from "./function-step.ts";
-import { sha256 } from "./ids.ts";
+import { inDrawnOrder } from "./ids.ts";
 import { type Token, tokenize } from "./python-literal.ts";
 
 export type Mutation = { kind: string; start: number; end: number; text: string };
@@ -47,10 +47,7 @@ export function mutationsOf(source: string, definition: Definition): Mutation[] 
 
 /** `count` of them in an order drawn by the key, those of different kinds first. */
 export function drawMutations(mutations: readonly Mutation[], count: number, key: string): Mutation[] {
-  const drawn = mutations
-    .map((mutation, index) => ({ mutation, order: sha256(`${key}|${index}`) }))
-    .sort((a, b) => (a.order < b.order ? -1 : 1))
-    .map(({ mutation }) => mutation);
+  const drawn = inDrawnOrder(mutations, (_, index) => `${key}|${index}`);
   const kinds = new Set<string>();
   const [fresh, again]: [Mutation[], Mutation[]] = [[], []];
   for (const one of drawn) (kinds.has(one.kind) ? again : fresh).push(one) && kinds.add(one.kind);

@@ -1,6 +1,7 @@
 /**
- * Calibration of reviews: from what a change did to an attribution to an estimated chance, per model version, language and repository, shrunk to
- * what other repositories and benchmarks say (issue E item 5). Built from labels alone, so a refit gives the same.
+ * Calibration of reviews: from what a change did to an attribution to an estimated chance, per model version, language and
+ * repository, shrunk to what other repositories and benchmarks say (issue E item 5). Built from labels alone, so a refit gives
+ * the same.
  */
 import {
   brierScore,

@@ -152,6 +152,16 @@ export function scopeOfReview(
   return scope;
 }
 
+/** Signatures of functions that `own` calls or that call it, sorted by text: the order of files must not change a reward. */
+export function neighbourSignatures(
+  own: Pick<Definition, "simpleName" | "calls">,
+  others: readonly Pick<Definition, "simpleName" | "calls" | "signature">[],
+  most: number,
+): string[] {
+  const near = others.filter((other) => own.calls.includes(other.simpleName) || other.calls.includes(own.simpleName));
+  return [...new Set(near.map((other) => other.signature))].sort().slice(0, most);
+}
+
 /** `scored 41/47; 4 generated, 1 unsupported language, 1 over 400 lines`, never shortened. */
 export function coverageLine(coverage: { scored: number; inScope: number; notScored: readonly NotScored[] }): string {
   const counts = new Map<string, number>();

@@ -105,6 +105,7 @@ export function reviewReport(
     const { after, before } = scores[index]!;
     const shown = (one.after ?? one.before)!;
     const calibration = options.calibration(one);
+    const [attribution, baseAttribution] = [after?.attribution ?? null, before?.attribution ?? null];
     if (after !== null && after.reward === null)
       notScored.push({ path: one.path, name: one.name, reason: after.reason ?? "no reward" });
     return {
@@ -115,20 +116,14 @@ export function reviewReport(
       endLine: shown.endLine,
       change: one.change,
       reward: after?.reward ?? null,
-      attribution: after?.attribution ?? null,
+      attribution,
       baseReward: before?.reward ?? null,
-      baseAttribution: before?.attribution ?? null,
+      baseAttribution,
       reason: after?.reason ?? null,
       rank: null,
       estimate:
-        calibration && after?.attribution != null
-          ? calibration.estimate(
-              changeOf({
-                change: one.change,
-                attribution: after.attribution,
-                baseAttribution: before?.attribution ?? null,
-              }),
-            )
+        calibration !== null && attribution !== null
+          ? calibration.estimate(changeOf({ change: one.change, attribution, baseAttribution }))
           : null,
       calibration: calibration?.state ?? "uncalibrated",
       calibrationVersion: calibration?.version ?? null,
@@ -139,7 +134,10 @@ export function reviewReport(
   });
   const scored = rows.filter((row) => row.attribution !== null).sort(byChange);
   // Equal ones share a rank: the order of files must not decide who is read first.
-  for (const row of scored) row.rank = 1 + scored.filter((other) => changeOf(other) < changeOf(row)).length;
+  for (const [at, row] of scored.entries()) {
+    const above = scored[at - 1];
+    row.rank = above !== undefined && changeOf(above) === changeOf(row) ? above.rank : at + 1;
+  }
   for (const row of scored) row.finding = isFinding(row, options.calibration(row));
   const coverage = { scored: scored.length, inScope: scored.length + notScored.length, notScored };
   const { name, version, sha256, renderVersion } = model;
@@ -184,8 +182,12 @@ function evidenceOf(
 }
 
 /** A function that moved is what it was. */
-function changeOf(row: Pick<ReviewedFunction, "change" | "attribution" | "baseAttribution">): number {
-  return row.change === "moved" ? 1 : againstBase({ ...row, attribution: row.attribution! });
+function changeOf({
+  change,
+  attribution,
+  baseAttribution,
+}: Pick<ReviewedFunction, "change" | "attribution" | "baseAttribution">): number {
+  return change === "moved" ? 1 : againstBase({ attribution: attribution!, baseAttribution });
 }
 
 function byChange(a: ReviewedFunction, b: ReviewedFunction): number {

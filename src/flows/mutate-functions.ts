@@ -5,8 +5,9 @@
 import type { CandidateSetProblem, SetCandidate } from "../domain/dataset.ts";
 import { type EquivalentEdit, equivalentEdits } from "../domain/equivalent-edit.ts";
 import type { Definition } from "../domain/function-step.ts";
-import { sha256 } from "../domain/ids.ts";
+import { inDrawnOrder, sha256 } from "../domain/ids.ts";
 import { applyMutation, drawMutations, mutationsOf } from "../domain/mutate.ts";
+import { neighbourSignatures } from "../domain/review-scope.ts";
 import type { Files, Syntax, WrittenFile } from "../ports.ts";
 
 /** Lines of a function that people read at once. */
@@ -59,9 +60,8 @@ export async function mutateFunctions(
   const counts: Record<string, number> = {};
   const rows: CandidateSetProblem[] = [];
   for (const [name, found] of byPackage) {
-    const orderOf = (one: Found) => sha256(`${request.seed}|${one.key}`);
     counts[name] = 0;
-    for (const one of found.toSorted((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1))) {
+    for (const one of inDrawnOrder(found, ({ key }) => `${request.seed}|${key}`)) {
       if (counts[name] === request.functions) break;
       const row = rowOf(one, request, syntax);
       if (row === null) continue;
@@ -88,13 +88,11 @@ function functionsOf(source: SourceFile, syntax: Syntax, seed: number): Found[] 
     const lines = one.endLine - one.startLine + 1;
     if (names.get(one.name)!.length > 1 || lines < LEAST_LINES || lines > MOST_LINES) return [];
     const key = `${source.package}/${source.path}#${one.name}`;
-    const near = definitions.filter(
-      (other) => other !== one && (one.calls.includes(other.simpleName) || other.calls.includes(one.simpleName)),
-    );
+    const others = definitions.filter((other) => other !== one);
     return {
       ...{ key, source, name: one.name },
       code: source.text.slice(one.span.start, one.span.end),
-      context: [...new Set(near.map((other) => other.signature))].sort().slice(0, MOST_NEIGHBOURS),
+      context: neighbourSignatures(one, others, MOST_NEIGHBOURS),
       statement: statementOf(source, one, `${seed}|${key}`),
     };
   });
@@ -106,12 +104,13 @@ function rowOf(
   { bugs, edits, seed }: MutateFunctionsRequest,
   syntax: Syntax,
 ): CandidateSetProblem | null {
-  const isOne = (text: string) => {
-    const outline = syntax.outline(text, "python");
-    return outline.parsed && outline.definitions.length === 1;
+  /** The definition of a text that is one function; null for any other. */
+  const oneOf = (text: string): Definition | null => {
+    const { parsed, definitions } = syntax.outline(text, "python");
+    return parsed && definitions.length === 1 ? definitions[0]! : null;
   };
-  if (!isOne(code)) return null;
-  const definition = syntax.outline(code, "python").definitions[0]!;
+  const definition = oneOf(code);
+  if (definition === null) return null;
   const candidate = (id: string, text: string, kind: string, passed: boolean): SetCandidate => ({
     id: `${key}${id}`,
     model: "mutation",
@@ -121,24 +120,28 @@ function rowOf(
     passed,
     kind,
   });
-  const written = drawn(equivalentEdits(code, definition), edits, `${seed}|${key}`)
-    .map((edit, at) => candidate(`~edit${at}`, edit.text, `edit: ${edit.kind}`, true))
-    .filter((one) => isOne(one.code));
-  const right = [candidate("", code, "as released", true), ...written];
-  // Each wording once right and as often wrong as the others: what marks an edit must say nothing of a bug.
-  const wrong = right.map((wording, at) => {
-    const here = syntax.outline(wording.code, "python").definitions[0]!;
+  const wordings = [
+    { right: candidate("", code, "as released", true), definition },
+    ...drawn(equivalentEdits(code, definition), edits, `${seed}|${key}`).flatMap((edit, at) => {
+      const written = oneOf(edit.text);
+      const right = candidate(`~edit${at}`, edit.text, `edit: ${edit.kind}`, true);
+      return written === null ? [] : [{ right, definition: written }];
+    }),
+  ];
+  const rightTexts = new Set(wordings.map(({ right }) => bare(right.code)));
+  const versions = wordings.map(({ right, definition }, at) => {
     // A value that a name was made for is the same by that name and by its own.
-    const fitting = mutationsOf(wording.code, here).filter(
-      (one) => wording.kind !== "edit: named" || one.kind !== "variable",
+    const fitting = mutationsOf(right.code, definition).filter(
+      (one) => right.kind !== "edit: named" || one.kind !== "variable",
     );
-    return drawMutations(fitting, bugs, `${seed}|${key}|${at}`)
-      .map((one, k) => candidate(`~bug${at * bugs + k}`, applyMutation(wording.code, one), one.kind, false))
-      .filter((one) => isOne(one.code) && !right.some((other) => bare(other.code) === bare(one.code)));
+    const wrong = drawMutations(fitting, bugs, `${seed}|${key}|${at}`)
+      .map((one, k) => candidate(`~bug${at * bugs + k}`, applyMutation(right.code, one), one.kind, false))
+      .filter((one) => oneOf(one.code) !== null && !rightTexts.has(bare(one.code)));
+    return { right, wrong };
   });
-  // A wording without a bug would stand for right functions alone.
-  const kept = right.filter((_, at) => wrong[at]!.length === bugs);
-  if (!kept.includes(right[0]!)) return null;
+  // Each wording once right and as often wrong as the others: what marks an edit must say nothing of a bug.
+  const kept = versions.filter(({ wrong }) => wrong.length === bugs);
+  if (kept[0] === undefined || kept[0] !== versions[0]) return null;
   return {
     set: `functions_${source.package}`,
     problem_id: key,
@@ -149,7 +152,7 @@ function rowOf(
     context,
     io: "call",
     tests: null,
-    candidates: [...kept, ...wrong.filter((of) => of.length === bugs).flat()],
+    candidates: [...kept.map(({ right }) => right), ...kept.flatMap(({ wrong }) => wrong)],
   };
 }
 
@@ -160,10 +163,7 @@ function bare(code: string): string {
 
 /** Half of them (rounded up) of kinds that write the function anew, the rest of those that fit nearly every function. */
 function drawn(edits: readonly EquivalentEdit[], count: number, key: string): EquivalentEdit[] {
-  const ordered = edits
-    .map((edit, at) => ({ edit, order: sha256(`${key}|edit|${at}`) }))
-    .sort((a, b) => (a.order < b.order ? -1 : 1))
-    .map(({ edit }) => edit);
+  const ordered = inDrawnOrder(edits, (_, at) => `${key}|edit|${at}`);
   const idle = ordered.filter((one) => one.kind === "pass" || one.kind === "return");
   const others = ordered.filter((one) => !idle.includes(one)).slice(0, Math.ceil(count / 2));
   return [...others, ...idle].slice(0, count);

@@ -4,7 +4,7 @@
  */
 import { type CandidateSetProblem, languageOf, type SetCandidate } from "../domain/dataset.ts";
 import type { Outline } from "../domain/function-step.ts";
-import { sha256 } from "../domain/ids.ts";
+import { inDrawnOrder } from "../domain/ids.ts";
 import type { JudgeProblem, JudgeVerdict } from "../domain/judge.ts";
 import { applyMutation, drawMutations, mutationsOf } from "../domain/mutate.ts";
 import { problemOfRow } from "../domain/test-forms.ts";
@@ -140,11 +140,8 @@ async function mutateOne(
 /** Different passing programs of enough functions, no two of one name, in an order drawn by the seed. */
 function basesOf(problem: CandidateSetProblem, syntax: Syntax, options: MutateOptions): Base[] {
   const passing = new Map(problem.candidates.filter((one) => one.passed === true).map((one) => [one.code, one]));
-  const drawn = [...passing.values()]
-    .map((candidate) => ({ candidate, order: sha256(`${options.seed}|${candidate.code}`) }))
-    .sort((a, b) => (a.order < b.order ? -1 : 1));
   const bases: Base[] = [];
-  for (const { candidate } of drawn) {
+  for (const candidate of inDrawnOrder(passing.values(), (one) => `${options.seed}|${one.code}`)) {
     if (bases.length === options.bases) break;
     const outline = syntax.outline(candidate.code, "python");
     const names = new Set(outline.definitions.map((one) => one.name));

@@ -1,7 +1,7 @@
 /** The functions of a change → rewards, ranks, findings. No LLM, no GPU, no execution, nothing leaves the process. */
 import type { Language } from "../domain/function-step.ts";
 import { type ReviewOptions, type ReviewReport, reviewReport, type ScoredVersion } from "../domain/review.ts";
-import { type ChangedFunction, type ReviewedFile, scopeOfReview } from "../domain/review-scope.ts";
+import { type ChangedFunction, neighbourSignatures, type ReviewedFile, scopeOfReview } from "../domain/review-scope.ts";
 import type { RewardModel, Syntax } from "../ports.ts";
 import { scoreSteps } from "./score-candidates.ts";
 
@@ -69,14 +69,10 @@ export async function reviewChange(
 
 type Scores = { after: ScoredVersion | null; before: ScoredVersion | null };
 
-/** Sorted by text: the order of files must not change a reward. */
 export function neighbours(one: ChangedFunction, functions: readonly ChangedFunction[]): string[] {
-  const own = one.after ?? one.before;
-  const near = functions.filter(
-    (other) =>
-      other !== one &&
-      other.after !== null &&
-      (own!.calls.includes(other.simpleName) || other.after.calls.includes(one.simpleName)),
+  const { calls } = (one.after ?? one.before)!;
+  const others = functions.flatMap((other) =>
+    other === one || other.after === null ? [] : { ...other.after, simpleName: other.simpleName },
   );
-  return [...new Set(near.map((other) => other.after!.signature))].sort().slice(0, MOST_NEIGHBOURS);
+  return neighbourSignatures({ simpleName: one.simpleName, calls }, others, MOST_NEIGHBOURS);
 }

@@ -202,7 +202,7 @@ function addFunctionsCommand(
       }) => {
         const { functions, bugs, edits, seed } = options;
         const folders = options.sources.map((path) => resolve(context.cwd, path));
-        const made = await mutateFunctions(
+        const { file, ...made } = await mutateFunctions(
           {
             files: folders.values().flatMap(sourceFiles),
             ...{ out: resolve(context.cwd, options.out), functions, bugs, edits, seed },
@@ -212,8 +212,8 @@ function addFunctionsCommand(
         );
         context.stdout(
           options.json === true
-            ? `${JSON.stringify({ out: made.file.path, sha256: made.file.sha256, ...made, file: undefined })}\n`
-            : `${made.file.path}: ${made.functions} functions of ${folders.length} packages, ${made.mutants} mutants, ${made.edits} equivalent edits\n`,
+            ? `${JSON.stringify({ out: file.path, sha256: file.sha256, ...made })}\n`
+            : `${file.path}: ${made.functions} functions of ${folders.length} packages, ${made.mutants} mutants, ${made.edits} equivalent edits\n`,
         );
       },
     );
