@@ -22,6 +22,7 @@ export default function funprm(jobs: JobStore, wake: () => void): (app: Probot) 
         "check_run.rerequested",
         "check_run.requested_action",
         "check_run.completed",
+        "check_suite.rerequested",
         "check_suite.completed",
         "workflow_run.completed",
         "status",

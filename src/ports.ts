@@ -303,6 +303,8 @@ export type PullRequestFacts = {
   baseSha: string;
   author: string;
   labels: string[];
+  /** Files that it changes; null in lists, which do not say. */
+  changedFiles: number | null;
 };
 
 /** Instants are ISO 8601. `mergeCommitSha` is the last commit that the merge put on the base branch; null when not merged. */
@@ -382,6 +384,7 @@ export interface GitHost {
   issueWithLabel(ref: RepoRef, label: string): Promise<IssueFacts | null>;
   /** maintain counts as write, triage as read (rulings 23). */
   role(ref: RepoRef, login: string): Promise<Role>;
+  /** Null where no file is. A symbolic link to a file of the repository reads as that file, as GitHub gives it. */
   readFile(ref: RepoRef, path: string, sha: string): Promise<Uint8Array | null>;
   /** Commit that a branch points to; null when there is no such branch. */
   branchSha(ref: RepoRef, branch: string): Promise<string | null>;

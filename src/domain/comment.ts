@@ -5,7 +5,7 @@
 import type { Candidate, RewardedStep } from "./candidate.ts";
 import type { ExampleOutcome, ReproductionReport } from "./evidence.ts";
 import { lineDiff } from "./line-diff.ts";
-import { code, details, fenced, plain, type Section, table, withinLimit } from "./markdown.ts";
+import { BODY_LIMIT, code, details, fenced, plain, type Section, table, tableWithin, withinLimit } from "./markdown.ts";
 import type { ParsedRepoConfig } from "./repo-config.ts";
 import type { Run } from "./run.ts";
 import { keyId } from "./run-manifest.ts";
@@ -311,7 +311,7 @@ export function lowestStep(candidate: Candidate): RewardedStep | undefined {
 }
 
 function functionTable(report: RunReport): string {
-  return table(
+  return tableWithin(
     ["Function", "Reward", "Attribution", "Rank among versions", "Where"],
     report.changed.map((one) => [
       code(one.name),
@@ -320,6 +320,7 @@ function functionTable(report: RunReport): string {
       `${ordinal(one.rank)} of ${one.versions}`,
       code(`${one.path}:${one.startLine}`),
     ]),
+    BODY_LIMIT,
   );
 }
 
@@ -559,7 +560,7 @@ export function checkOutput(report: RunReport): { title: string; summary: string
       { name: "notes", text: notes(report.run) },
       { name: "state", text: UNCALIBRATED, keep: true },
     ]),
-    text: report.changed.length > 20 ? withinLimit([{ name: "all functions", text: functionTable(report) }]) : null,
+    text: report.changed.length > 20 ? functionTable(report) : null,
   };
 }
 

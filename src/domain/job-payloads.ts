@@ -47,8 +47,12 @@ export type StopRunPayload = IssuePlace & {
   cause: { kind: "label_removed"; label: string } | { kind: "closed" } | { kind: "command"; commentId: number };
 };
 
+/** Where a command stands that is no comment of the conversation: GraphQL's id of the comment, REST's of the thread's first. */
+export type InThread = { nodeId: string; firstCommentId: number };
+
 export type ReplyCommandPayload = IssuePlace & {
   commentId: number;
+  thread?: InThread;
   by: string;
   /** True when the comment stands on a pull request, where `fix`, `retry` and `stop` have no meaning. */
   onPullRequest: boolean;
@@ -57,7 +61,7 @@ export type ReplyCommandPayload = IssuePlace & {
 
 /** `issueNumber` is the pull request's number. */
 export type ReviewPullPayload = IssuePlace & {
-  trigger: "opened" | "synchronize" | "command" | "button";
+  trigger: "opened" | "ready" | "synchronize" | "command" | "button";
   /** The head that the event speaks of; a newer one has an event of its own. Null: whatever the head is. */
   head: string | null;
   /** A person asked for it: settings that say when to begin by itself do not hold. */
@@ -65,8 +69,15 @@ export type ReviewPullPayload = IssuePlace & {
   /** Every function afresh, not only what changed since the last review. */
   full: boolean;
   /** Whose command it was, for their role and the reaction; null for an event or a button, which needs write access. */
-  command: { by: string; commentId: number } | null;
+  command: { by: string; commentId: number; thread?: InThread } | null;
 };
+
+/** What a command's answer is set on. */
+export function reactionTarget({ commentId, thread }: { commentId: number; thread?: InThread }) {
+  return thread === undefined
+    ? ({ kind: "comment", commentId } as const)
+    : ({ kind: "review-comment", nodeId: thread.nodeId } as const);
+}
 
 /** `ignore`, `resolve`, `wrong`, `right`, `pause`, `resume` on a pull request. */
 export type AnswerFindingPayload = IssuePlace & {
@@ -75,7 +86,7 @@ export type AnswerFindingPayload = IssuePlace & {
   /** Where it was given: in the conversation, in the thread of a review comment, or by the check run's button. */
   from:
     | { kind: "comment"; commentId: number }
-    | { kind: "thread"; commentId: number; nodeId: string; firstCommentId: number }
+    | ({ kind: "thread"; commentId: number } & InThread)
     | { kind: "button" };
 };
 
@@ -152,11 +163,15 @@ export function replyJob(payload: ReplyCommandPayload): NewJob {
 
 /**
  * One review of a pull request at a time. The head is part of the key: a push during the review of the head before it must
- * not be taken for the same job.
+ * not be taken for the same job, nor a draft that is ready for one that was left alone.
  */
 export function reviewJob(payload: ReviewPullPayload): NewJob {
   const lane = `review:${payload.repositoryId}:${payload.issueNumber}`;
-  const which = payload.asked ? (payload.full ? "asked:full" : "asked") : (payload.head ?? "");
+  const which = payload.asked
+    ? payload.full
+      ? "asked:full"
+      : "asked"
+    : `${payload.head ?? ""}${payload.trigger === "ready" ? ":ready" : ""}`;
   const command = payload.command === null ? "" : `:${payload.command.commentId}`;
   return job("review-pull", `${lane}:${which}${command}`, lane, payload);
 }

@@ -43,6 +43,21 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
+/** The table as far as it fits `limit` UTF-16 units: rows from the end on are left out, and below it stands how many. */
+export function tableWithin(head: readonly string[], rows: readonly (readonly string[])[], limit: number): string {
+  const whole = table(head, rows);
+  if (whole.length <= limit) return whole;
+  const lines = whole.split("\n");
+  const omitted = (kept: number) => `\n\n${rows.length - kept} ${rows.length - kept === 1 ? "row" : "rows"} omitted.`;
+  let length = lines[0]!.length + 1 + lines[1]!.length;
+  let kept = 0;
+  while (kept < rows.length && length + 1 + lines[kept + 2]!.length + omitted(kept + 1).length <= limit) {
+    length += 1 + lines[kept + 2]!.length;
+    kept += 1;
+  }
+  return lines.slice(0, kept + 2).join("\n") + omitted(kept);
+}
+
 /** A bar ends a cell even inside code (GFM, tables): one that is not escaped gets its backslash, which the table takes away. */
 function withoutBars(cell: string): string {
   return cell.replace(/(\\*)\|/g, (found, slashes: string) => (slashes.length % 2 === 0 ? `${slashes}\\|` : found));
@@ -54,17 +69,20 @@ export function details(summary: string, body: string): string {
 
 /**
  * Sections joined by blank lines within `limit` UTF-16 units: a section that does not fit is replaced by its `short`
- * form, then left out, from the last to the first droppable one; what was left out is said at the end.
+ * form, then left out, from the last to the first droppable one; what was left out is said at the end, with `whole`, where
+ * all of it stands.
  */
 export type Section = { name: string; text: string; short?: string; keep?: boolean };
-export function withinLimit(sections: readonly Section[], limit = BODY_LIMIT): string {
+export function withinLimit(
+  sections: readonly Section[],
+  limit = BODY_LIMIT,
+  whole = "The run record has everything.",
+): string {
   const texts = sections.map((section) => section.text);
   const omitted: string[] = [];
   const body = () => {
     const note =
-      omitted.length > 0
-        ? [`<sub>Left out for length: ${omitted.toReversed().join(", ")}. The run record has everything.</sub>`]
-        : [];
+      omitted.length > 0 ? [`<sub>Left out for length: ${omitted.toReversed().join(", ")}. ${whole}</sub>`] : [];
     return [...texts, ...note].filter((text) => text !== "").join("\n\n");
   };
   for (let i = sections.length - 1; i >= 0 && body().length > limit; i--) {

@@ -4,7 +4,7 @@
  */
 import type { Definition } from "./function-step.ts";
 import { inDrawnOrder } from "./ids.ts";
-import { type Token, tokenize } from "./python-literal.ts";
+import { type Statement, statementsOf, type Token, tokenize } from "./python-literal.ts";
 
 export type Mutation = { kind: string; start: number; end: number; text: string };
 
@@ -87,24 +87,6 @@ function mutationsAt(token: Token, tokens: readonly Token[], index: number, offs
 
 const isKeyword = (text: string) =>
   /^(?:return|yield|in|and|or|not|if|else|elif|while|is|lambda|print|assert|await|import|from)$/.test(text);
-
-/** Tokens of one logical line, each with its depth in brackets. */
-type Statement = { token: Token; depth: number }[];
-
-function statementsOf(tokens: readonly Token[], text: string): Statement[] {
-  const statements: Statement[] = [];
-  let depth = 0;
-  let end = 0;
-  for (const token of tokens) {
-    const between = text.slice(end, token.start);
-    if (statements.length === 0 || (depth === 0 && /(?<!\\\r?)\n/.test(between))) statements.push([]);
-    if (token.kind === "op" && ")]}".includes(token.text)) depth = Math.max(0, depth - 1);
-    statements.at(-1)!.push({ token, depth });
-    if (token.kind === "op" && "([{".includes(token.text)) depth += 1;
-    end = token.end;
-  }
-  return statements;
-}
 
 /** Parameters, targets of assignments and of loops; not `self`. */
 function localsOf({ signature }: Definition, statements: readonly Statement[]): string[] {

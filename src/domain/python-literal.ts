@@ -52,6 +52,25 @@ function stringEnd(text: string, from: number, quote: string): number | null {
   return null;
 }
 
+/** Tokens of one logical line, each with its depth in brackets. */
+export type Statement = { token: Token; depth: number }[];
+
+/** In the order of the text. */
+export function statementsOf(tokens: readonly Token[], text: string): Statement[] {
+  const statements: Statement[] = [];
+  let depth = 0;
+  let end = 0;
+  for (const token of tokens) {
+    const between = text.slice(end, token.start);
+    if (statements.length === 0 || (depth === 0 && /(?<!\\\r?)\n/.test(between))) statements.push([]);
+    if (token.kind === "op" && ")]}".includes(token.text)) depth = Math.max(0, depth - 1);
+    statements.at(-1)!.push({ token, depth });
+    if (token.kind === "op" && "([{".includes(token.text)) depth += 1;
+    end = token.end;
+  }
+  return statements;
+}
+
 /** Statements at the top level of a source: each with its block, brackets and strings respected. */
 export function topLevelStatements(source: string): string[] {
   const statements: string[] = [];

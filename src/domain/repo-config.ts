@@ -55,12 +55,7 @@ export type PathSettings = {
 };
 
 /** The bundles that ship with funprm, by the names of their folders in `models/`. */
-export const BUNDLED_MODELS = [
-  "funprm-mini",
-  "funprm-mini-corrected",
-  "funprm-mini-robust",
-  "funprm-mini-review",
-] as const;
+export const BUNDLED_MODELS = ["funprm-mini", "funprm-mini-corrected", "funprm-mini-review"] as const;
 export type BundledModel = (typeof BUNDLED_MODELS)[number];
 
 export type ParsedRepoConfig = {

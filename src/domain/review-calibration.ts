@@ -141,6 +141,7 @@ export function benchmarkLabels({ points, language, modelVersion }: StoredCalibr
 
 /** `minPrecision`: a finding's estimated chance of being wrong is above it. */
 export function calibrationOf(stored: StoredCalibration, minPrecision: number): Calibration {
+  const labels = stored.state === "repository" ? stored.labels.repository : stored.labels.others;
   return {
     state: stored.state,
     version: stored.version,
@@ -148,7 +149,7 @@ export function calibrationOf(stored: StoredCalibration, minPrecision: number): 
     estimate: (againstBase): Estimate => {
       const probability = bounded(stored.calibrator, Math.min(HIGHEST, againstBase));
       const bucket = stored.buckets[bucketOf(probability)]!;
-      return { probability, bucket: { ...bucket, wilson: wilson(bucket.correct, bucket.total) } };
+      return { probability, labels, bucket: { ...bucket, wilson: wilson(bucket.correct, bucket.total) } };
     },
   };
 }

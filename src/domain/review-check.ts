@@ -1,11 +1,14 @@
 /** The check run of a reviewed pull request (product.md 3.4): a table of every function, and a conclusion that does not lie. */
-import { code, plain, table, withinLimit } from "./markdown.ts";
+import { BODY_LIMIT, code, plain, tableWithin, withinLimit } from "./markdown.ts";
 import type { ReviewedFunction, ReviewReport } from "./review.ts";
-import { bucketLine, percent } from "./review-comment.ts";
+import { bucketLine, percent, stateOf } from "./review-comment.ts";
 
 const LOWEST_SHOWN = 20;
 const MOST_ANNOTATIONS = 30;
 const TITLE_LENGTH = 255;
+/** Of a body: what the table of functions leaves to the notes, and to the functions that were not scored. */
+const TABLE_SHARE = 0.6;
+const WHOLE = "`funprm review` in a clone prints everything.";
 
 export type ReviewCheck = {
   conclusion: "success" | "neutral" | "skipped" | "failure" | "action_required";
@@ -43,8 +46,12 @@ export function reviewCheck(
   const findings = scored.filter((one) => one.finding);
   const first = scored[0];
   const whole = coverage.notScored.length === 0;
-  const benchmark = scored.some((one) => one.calibration === "benchmark");
-  const state = report.calibrated ? "calibrated" : benchmark ? "calibrated on benchmarks only" : "uncalibrated";
+  // Functions of one language share a fit; of several the weakest state is said.
+  const weakest = ["uncalibrated", "benchmark", "repository"].flatMap(
+    (state) => scored.find((one) => one.calibration === state) ?? [],
+  )[0];
+  const state = weakest ? stateOf(weakest) : "uncalibrated";
+  const benchmark = weakest?.calibration === "benchmark";
   const title =
     coverage.inScope === 0
       ? "no function in scope"
@@ -66,38 +73,26 @@ export function reviewCheck(
             ? "success"
             : settings.neutral_as,
     title: title.length <= TITLE_LENGTH ? title : `${title.slice(0, TITLE_LENGTH - 1)}…`,
-    summary: withinLimit([
-      { name: "ledger", text: plain(ledgerOf(report)), keep: true },
-      { name: "functions", text: functionTable(functions.slice(0, LOWEST_SHOWN)) },
-      {
-        name: "state",
-        text: `${
-          report.calibrated
-            ? "Estimates are calibrated on this repository's own outcomes."
-            : benchmark
-              ? "Calibrated on benchmarks only: functions stand in the order of what the change did to their attribution, against base where they stood there; too few outcomes of this repository are known for a number."
-              : "Uncalibrated: functions stand in the order of what the change did to their attribution, against base where they stood there. These are no probabilities."
-        } Tests: not run by this app; see CI.`,
-        keep: true,
-      },
-      { name: "notes", text: notes.map(plain).join("\n\n"), keep: true },
-    ]),
-    text:
-      functions.length > LOWEST_SHOWN || coverage.notScored.length > 0
-        ? withinLimit([
-            { name: "functions", text: functionTable(functions) },
-            {
-              name: "not scored",
-              text:
-                coverage.notScored.length === 0
-                  ? ""
-                  : `Not scored:\n\n${table(
-                      ["Function", "Reason"],
-                      coverage.notScored.map((one) => [code(`${one.path}: ${one.name}`), plain(one.reason)]),
-                    )}`,
-            },
-          ])
-        : null,
+    summary: withinLimit(
+      [
+        { name: "ledger", text: plain(ledgerOf(report)), keep: true },
+        { name: "functions", text: functionTable(functions.slice(0, LOWEST_SHOWN), TABLE_SHARE * BODY_LIMIT) },
+        {
+          name: "state",
+          text: `${
+            report.calibrated
+              ? `Estimates are ${state}: past functions whose outcome is known.`
+              : `${benchmark ? `C${state.slice(1)}` : "Uncalibrated"}: functions stand in the order of what the change did to their attribution, against base where they stood there${benchmark ? "; too few outcomes of this repository are known for a number." : ". These are no probabilities."}`
+          } Tests: not run by this app; see CI.`,
+          keep: true,
+        },
+        { name: "hidden text", text: hiddenLines(report).map(plain).join("\n\n") },
+        { name: "notes", text: notes.map(plain).join("\n\n"), keep: true },
+      ],
+      BODY_LIMIT,
+      WHOLE,
+    ),
+    text: functions.length > LOWEST_SHOWN || coverage.notScored.length > 0 ? wholeTable(report) : null,
     annotations: [
       ...findings
         .filter((one) => !said.has(one))
@@ -123,17 +118,44 @@ export function reviewCheck(
   };
 }
 
+/** Every function, and every one that was not scored: rows that do not fit are counted, and neither table crowds out the other. */
+function wholeTable({ functions, coverage: { notScored } }: ReviewReport): string {
+  const room = BODY_LIMIT - 2 * WHOLE.length;
+  const listed = (limit: number) =>
+    notScored.length === 0
+      ? ""
+      : `Not scored:\n\n${tableWithin(
+          ["Function", "Reason"],
+          notScored.map((one) => [code(`${one.path}: ${one.name}`), plain(one.reason)]),
+          limit,
+        )}`;
+  const rest = Math.min(listed(room).length, (1 - TABLE_SHARE) * room);
+  const scored = functionTable(functions, room - rest);
+  const parts = [scored, listed(room - scored.length)].filter((text) => text !== "");
+  return [...parts, ...(parts.some((text) => /\d rows? omitted\.$/.test(text)) ? [WHOLE] : [])].join("\n\n");
+}
+
 function ledgerOf(report: ReviewReport): string {
-  const other = report.otherFiles === 0 ? "" : `; ${report.otherFiles} other files hold no functions`;
-  return `Coverage: ${report.ledger}${other}. Changes outside functions are not scored.`;
+  return `Coverage: ${report.ledger}${otherFilesLine(report)}. Changes outside functions are not scored.`;
+}
+
+/** Files whose added lines hold what people do not see as it is, one line each. */
+export function hiddenLines({ hidden }: Pick<ReviewReport, "hidden">): string[] {
+  return hidden.map(({ path, line, what }) => `Hidden text: line ${line} of ${path} holds ${what}.`);
+}
+
+/** Behind the ledger: documentation, data, and whatever else is no source of a known language. */
+export function otherFilesLine({ otherFiles }: Pick<ReviewReport, "otherFiles">): string {
+  if (otherFiles === 0) return "";
+  return `; ${otherFiles} other ${otherFiles === 1 ? "file was" : "files were"} not looked into`;
 }
 
 /** Never a probability unless it rests on the repository's own outcomes. */
 function ratingOf(one: ReviewedFunction, scored: number): string {
   const estimate = shownEstimate(one);
   return estimate === null
-    ? `rank ${one.rank} of ${scored}, ${one.calibration === "benchmark" ? "calibrated on benchmarks only" : "uncalibrated"}`
-    : `estimated chance that it is correct: ${estimate} (${bucketLine(one.estimate!.bucket)})`;
+    ? `rank ${one.rank} of ${scored}, ${stateOf(one)}`
+    : `estimated chance that it is correct: ${estimate} (${bucketLine(one.estimate!.bucket)}; ${stateOf(one)})`;
 }
 
 /** Without an estimate the first is not the lowest: it is what the change lowered most. */
@@ -148,13 +170,13 @@ function shownEstimate(one: ReviewedFunction): string | null {
   return one.calibration === "repository" && one.estimate !== null ? percent(one.estimate.probability) : null;
 }
 
-function functionTable(functions: readonly ReviewedFunction[]): string {
+function functionTable(functions: readonly ReviewedFunction[], limit: number): string {
   if (functions.length === 0) return "";
   const numbers = functions.some((one) => shownEstimate(one) !== null);
-  return table(
+  return tableWithin(
     [
       "Rank",
-      ...(numbers ? ["Estimate"] : []),
+      ...(numbers ? ["Estimate", "Rests on"] : []),
       "Function",
       "Lines",
       "Change",
@@ -165,7 +187,9 @@ function functionTable(functions: readonly ReviewedFunction[]): string {
     ],
     functions.map((one) => [
       one.rank === null ? "–" : `${one.rank}`,
-      ...(numbers ? [shownEstimate(one) ?? "–"] : []),
+      ...(numbers
+        ? [shownEstimate(one) ?? "–", shownEstimate(one) === null ? stateOf(one) : bucketLine(one.estimate!.bucket)]
+        : []),
       code(`${one.path}: ${one.name}`),
       `${one.startLine}–${one.endLine}`,
       one.change,
@@ -174,6 +198,7 @@ function functionTable(functions: readonly ReviewedFunction[]): string {
       number(one.baseAttribution),
       one.evidence.map(({ text }) => plain(text)).join("; "),
     ]),
+    limit,
   );
 }
 

@@ -1,6 +1,6 @@
 /** Comments of reviews (product.md 3.3): short, with machine-made evidence, and no number that nothing stands behind. */
 import type { Finding } from "./finding.ts";
-import { code, details, plain, table, withinLimit } from "./markdown.ts";
+import { BODY_LIMIT, code, details, plain, type Section, table, withinLimit } from "./markdown.ts";
 import { type Marker, type MarkerPlace, readMarker, signMarker } from "./marker.ts";
 import { functionId } from "./outcome.ts";
 import type { ReviewEvidence, ReviewedFunction } from "./review.ts";
@@ -41,9 +41,15 @@ export function readFindingMarker(
   return id === undefined || hash === undefined || prm === undefined ? null : { id, bodyHash: hash, modelVersion: prm };
 }
 
-export function findingComment(marker: string, one: ReviewedFunction, scored: number): string {
-  return withinLimit([
-    { name: "marker", text: `${marker}\n**Low reward · ${code(one.name)}** — ${rating(one, scored)}`, keep: true },
+/** `declined`: a person wanted silence about an earlier body of it. */
+export function findingComment(marker: string, one: ReviewedFunction, scored: number, declined: boolean): string {
+  const since = declined ? ", changed since you declined" : "";
+  const sections: Section[] = [
+    {
+      name: "marker",
+      text: `${marker}\n**Low reward · ${code(one.name)}** — ${rating(one, scored)}${since}`,
+      keep: true,
+    },
     { name: "why", text: `Why: ${one.evidence.map(({ text }) => plain(text)).join("; ")}.` },
     {
       name: "evidence",
@@ -64,16 +70,21 @@ export function findingComment(marker: string, one: ReviewedFunction, scored: nu
       text: "<sub>Reply `/funprm right` or `/funprm wrong`: comments stop where findings prove wrong · `/funprm ignore` hides this function until it changes</sub>",
       keep: true,
     },
-  ]);
+  ];
+  return withinLimit(sections, BODY_LIMIT, "The check run has every function.");
 }
 
 /** Never a number unless the repository's own outcomes stand behind it. `**` is the caller's to keep closed. */
 function rating(one: ReviewedFunction, scored: number): string {
-  if (one.calibration !== "repository" || one.estimate === null) {
-    const state = one.calibration === "benchmark" ? "calibrated on benchmarks only" : "uncalibrated";
-    return `rank ${one.rank} of ${scored}, ${state}`;
-  }
-  return `estimated chance it is correct: **${percent(one.estimate.probability)}** (${bucketLine(one.estimate.bucket)})`;
+  return one.calibration !== "repository" || one.estimate === null
+    ? `rank ${one.rank} of ${scored}, ${stateOf(one)}`
+    : `estimated chance it is correct: **${percent(one.estimate.probability)}** (${bucketLine(one.estimate.bucket)}; ${stateOf(one)})`;
+}
+
+/** The state by name, with the number of labels behind it (product.md 3.3). */
+export function stateOf({ calibration, estimate }: Pick<ReviewedFunction, "calibration" | "estimate">): string {
+  if (calibration === "uncalibrated" || estimate === null) return "uncalibrated";
+  return `calibrated on ${calibration === "repository" ? "this repository" : "benchmark programs"} (${estimate.labels})`;
 }
 
 export function bucketLine(bucket: NonNullable<ReviewedFunction["estimate"]>["bucket"]): string {

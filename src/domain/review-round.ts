@@ -5,6 +5,7 @@
 import { type Finding, isSilenced, LIVE_STATES, sameFunction } from "./finding.ts";
 import { functionId } from "./outcome.ts";
 import type { ReviewedFunction, ReviewReport } from "./review.ts";
+import { UNLISTED } from "./review-scope.ts";
 
 export type ReviewHistory = {
   findings: readonly Finding[];
@@ -79,6 +80,7 @@ function keyOf(one: { path: string; name: string; bodyHash: string }): string {
 /** A function that was not looked at may stand as it was: nothing is said of it. */
 function isUnknown(finding: Finding, report: ReviewReport): boolean {
   return report.coverage.notScored.some(
-    (one) => one.path === finding.path && (one.name === finding.name || one.name === "<file>"),
+    (one) =>
+      one.name === UNLISTED || (one.path === finding.path && (one.name === finding.name || one.name === "<file>")),
   );
 }

@@ -5,6 +5,7 @@
 import type { Definition, Language, Outline, Span } from "./function-step.ts";
 import { sha256 } from "./ids.ts";
 import { renderStep } from "./render.ts";
+import { hiddenText } from "./screen.ts";
 import { decodeSource } from "./segment.ts";
 
 /** Longer functions are listed, not scored (product.md section 2, pain 8). */
@@ -60,9 +61,16 @@ export type ReviewScope = {
   /** To be scored, in the order of files and lines; `deleted` ones are listed and never scored. */
   functions: ChangedFunction[];
   notScored: NotScored[];
-  /** Changed files that hold no functions in any language (documentation, data, configuration). */
+  /** Changed files that are no source in a language known here: documentation, data, configuration. Nobody looked into them. */
   otherFiles: number;
+  hidden: HiddenText[];
 };
+
+/** The first added line of a file that holds what people do not see as it is (security.md section 4). */
+export type HiddenText = { path: string; line: number; what: string };
+
+/** `NotScored.name` of files that the host did not name. */
+export const UNLISTED = "<unlisted files>";
 
 export type ScopeOptions = {
   /** Languages that the active model was validated on. */
@@ -78,9 +86,11 @@ const LANGUAGES: Record<string, Language> = {
 
 /** Extensions of languages that hold functions and that no grammar is installed for. */
 const UNSUPPORTED = new Set(
-  "bash c cc clj cpp cs cxx dart ex exs go h hpp hs java jl kt lua m ml mm ipynb php pl ps1 r rb rs scala sh sol svelte swift vb vue zig".split(
-    " ",
-  ),
+  (
+    "ada adb ads asm astro awk bash bat c cc cl clj cljc cljs cmd cob coffee cpp cr cs cu cuh cxx d dart el elm erl ex exs f f90 " +
+    "fish for fs fsx go gradle groovy h hpp hrl hs hx ipynb java jl kt kts lisp lua m ml mli mm nim pas php pl pm ps1 psm1 pxd pxi " +
+    "pyx r rake raku rb rkt rs s scala scm sh sol sql sv svelte swift tcl v vala vb vhd vhdl vue wat zig zsh"
+  ).split(" "),
 );
 const VENDORED =
   /(?:^|\/)(?:vendors?|vendored|_vendor|third[_-]?party|node_modules|site-packages|bower_components|\.yarn|Pods)\//;
@@ -99,15 +109,20 @@ export function reviewedLanguage(path: string): Language | null {
   return LANGUAGES[extensionOf(path)] ?? null;
 }
 
+/** Whether a changed file is read, on either side. */
+export function isReviewed({ path, previousPath }: Pick<ReviewedFile, "path" | "previousPath">): boolean {
+  return [path, previousPath ?? path].some((one) => reviewedLanguage(one) !== null);
+}
+
 export function scopeOfReview(
   files: readonly ReviewedFile[],
   outlineOf: (source: string, language: Language) => Outline,
   options: ScopeOptions,
 ): ReviewScope {
-  const scope: ReviewScope = { functions: [], notScored: [], otherFiles: 0 };
+  const scope: ReviewScope = { functions: [], notScored: [], otherFiles: 0, hidden: [] };
   const loose: { added: ChangedFunction[]; deleted: ChangedFunction[] } = { added: [], deleted: [] };
   const reasons = new Map<string, string | null>();
-  for (const file of files) {
+  for (const file of files.flatMap(withinLanguage)) {
     const language = reviewedLanguage(file.path);
     const whole = (reason: string) => scope.notScored.push({ path: file.path, name: "<file>", reason });
     if (language === null) {
@@ -123,10 +138,13 @@ export function scopeOfReview(
       whole(`file over ${MOST_FILE_BYTES / 1_000_000} MB`);
       continue;
     }
+    scope.hidden.push(...hiddenIn(file));
     const before = versions(file.before, file.previousPath ?? file.path, language, outlineOf);
     const after = versions(file.after, file.path, language, outlineOf);
-    // Python's functions are found by their indentation then; elsewhere one that is broken may not be found at all.
-    if (!after.parsed && language !== "python") whole("syntax error: functions may be missing");
+    // Python's functions are found by their indentation then, but for a file in another encoding; elsewhere one that is broken
+    // may not be found at all.
+    if (!after.parsed && (language !== "python" || after.all.length === 0))
+      whole("syntax error: functions may be missing");
     reasons.set(file.path, reasonOfFile(file, options));
     for (const pair of pairs(before.all, after.all)) {
       const changed = changedFunction(pair, language);
@@ -150,6 +168,32 @@ export function scopeOfReview(
     return reason === null;
   });
   return scope;
+}
+
+function hiddenIn({ path, before, after }: ReviewedFile): HiddenText[] {
+  // A mark at the very start says how the file is encoded.
+  const lines = (bytes: Uint8Array | null) =>
+    bytes === null
+      ? []
+      : decodeSource(bytes)
+          .text.replace(/^\uFEFF/, "")
+          .split(/\r\n|\r|\n/);
+  const known = new Set(lines(before));
+  for (const [at, line] of lines(after).entries()) {
+    const what = known.has(line) ? null : hiddenText(line);
+    if (what !== null) return [{ path, line: at + 1, what }];
+  }
+  return [];
+}
+
+/** A file that came from another language left that one, with its functions, and is new in this one. */
+function withinLanguage(file: ReviewedFile): ReviewedFile[] {
+  const { path, previousPath } = file;
+  if (previousPath === null || reviewedLanguage(previousPath) === reviewedLanguage(path)) return [file];
+  return [
+    { ...file, path: previousPath, previousPath: null, after: null },
+    { ...file, previousPath: null, before: null },
+  ];
 }
 
 /** Signatures of functions that `own` calls or that call it, sorted by text: the order of files must not change a reward. */

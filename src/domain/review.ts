@@ -5,7 +5,14 @@
  */
 import type { Language } from "./function-step.ts";
 import type { ModelInfo } from "./model.ts";
-import { type ChangedFunction, type ChangeKind, coverageLine, type NotScored } from "./review-scope.ts";
+import {
+  type ChangedFunction,
+  type ChangeKind,
+  coverageLine,
+  type HiddenText,
+  type NotScored,
+  type ReviewScope,
+} from "./review-scope.ts";
 
 /** Findings are sought among so many first: what a reader reads. */
 const FIRST = 5;
@@ -28,6 +35,8 @@ export type CalibrationState = "uncalibrated" | "benchmark" | "repository";
 export type Estimate = {
   /** Estimated chance in [0,1] that the function is correct. */
   probability: number;
+  /** Past functions with known outcome that the fit was made for: the repository's, or the benchmarks'. */
+  labels: number;
   /** The bucket of past functions it rests on, with the 95 % Wilson interval of their share that was correct. */
   bucket: { low: number; high: number; correct: number; total: number; wilson: [number, number] };
 };
@@ -74,6 +83,8 @@ export type ReviewReport = {
   /** One line, `scored 41/47; 4 generated, …`. */
   ledger: string;
   otherFiles: number;
+  /** A line of each file that has some. */
+  hidden: HiddenText[];
   /** Lowest `againstBase` first, then what was not scored, then what was deleted. */
   functions: ReviewedFunction[];
 };
@@ -95,7 +106,7 @@ export type ReviewOptions = {
 
 /** `after[i]` and `before[i]` are the scores of `functions[i]`; null where there is no such version. */
 export function reviewReport(
-  scope: { functions: readonly ChangedFunction[]; notScored: readonly NotScored[]; otherFiles: number },
+  scope: ReviewScope,
   scores: readonly { after: ScoredVersion | null; before: ScoredVersion | null }[],
   model: ModelInfo,
   options: ReviewOptions,
@@ -147,6 +158,7 @@ export function reviewReport(
     coverage,
     ledger: coverageLine(coverage),
     otherFiles: scope.otherFiles,
+    hidden: scope.hidden,
     functions: [
       ...scored,
       ...rows.filter((row) => row.attribution === null && row.change !== "deleted"),

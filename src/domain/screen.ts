@@ -174,14 +174,20 @@ export function screenAddedTest(file: ChangedFile, policy: PatchPolicy): string 
 function screenLines(path: string, added: readonly string[]): string | null {
   for (const line of added) {
     if (line.includes("\0")) return `content: ${path} would hold a NUL`;
-    const hidden = [...line].find((character) => isInvisible(character.codePointAt(0)!));
-    if (hidden)
-      return `hidden: ${path} would hold the invisible character U+${hidden.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
-    const mixed = mixedScript(line);
-    if (mixed) return `hidden: ${path} would hold the name ${mixed}, which mixes alphabets that look alike`;
+    const hidden = hiddenText(line);
+    if (hidden !== null) return `hidden: ${path} would hold ${hidden}`;
     if (SECRETS.some((pattern) => pattern.test(line))) return `secret: ${path} would hold what looks like a credential`;
   }
   return null;
+}
+
+/** What a line holds that people do not see as it is; null for nothing. */
+export function hiddenText(line: string): string | null {
+  const hidden = [...line].find((character) => isInvisible(character.codePointAt(0)!));
+  if (hidden !== undefined)
+    return `the invisible character U+${hidden.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
+  const mixed = mixedScript(line);
+  return mixed === null ? null : `the name ${mixed}, which mixes alphabets that look alike`;
 }
 
 function addedLines(file: ChangedFile): string[] {

@@ -21,7 +21,7 @@ export type Contender = {
   index: number;
   /** Aggregate of its step rewards in [0,1]; null = could not be scored, ranks last. */
   score: number | null;
-  /** Rendered steps joined: what consensus compares. */
+  /** Rendered steps without their words, joined: what consensus compares. */
   text: string;
   /** How many samples were exactly this one, itself included. */
   multiplicity: number;

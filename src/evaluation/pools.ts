@@ -31,7 +31,7 @@ export type Member = {
   selfCertainty: number | null;
   /** Self-certainty rests on the k most probable tokens only: it is approximate. */
   topK: number | null;
-  /** Rendered source of each function, by simple name. */
+  /** Rendered source of each function without its words, by simple name. */
   functions: { name: string; text: string }[];
   /** Examples of the statement that it passed; null where the statement holds none, or none ran. */
   examples: { passed: number; total: number } | null;

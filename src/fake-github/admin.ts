@@ -21,9 +21,10 @@ function repoOf(world: World, wish: Wish): Repo {
 
 function filesOf(wish: Wish): FileChange[] {
   if (wish["folder"] === undefined)
-    return (wish["files"] as { path: string; text: string | null }[]).map((file) => ({
+    return (wish["files"] as { path: string; text: string | null; mode?: FileChange["mode"] }[]).map((file) => ({
       path: file.path,
       content: file.text === null ? null : Buffer.from(file.text),
+      ...(file.mode === undefined ? {} : { mode: file.mode }),
     }));
   const root = String(wish["folder"]);
   return readdirSync(root, { recursive: true, withFileTypes: true })

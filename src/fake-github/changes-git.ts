@@ -139,7 +139,7 @@ export function identity(world: World, login: string): git.Person {
   return { name: user.login, email: `${user.id}+${user.login.replace("[bot]", "")}@users.noreply.example` };
 }
 
-export type FileChange = { path: string; content: Uint8Array | null; mode?: "100644" | "100755" };
+export type FileChange = { path: string; content: Uint8Array | null; mode?: "100644" | "100755" | "120000" };
 
 /** One commit on a branch, as `git push` by a person or `createCommitOnBranch` by the app makes it. */
 export function commitFiles(

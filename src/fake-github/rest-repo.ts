@@ -1,5 +1,6 @@
 /** REST: the app and its tokens, repositories, contents, refs. */
 import { createVerify } from "node:crypto";
+import { posix } from "node:path";
 import { type Call, created, type Handler, listReply, ok, repoOf } from "./call.ts";
 import { moveBranch, refView } from "./changes-git.ts";
 import * as git from "./git.ts";
@@ -96,10 +97,14 @@ function contents(call: Call) {
   const sha = git.resolveCommit(repo.gitDir, at);
   if (sha === null) throw new Refusal(404, `No commit found for the ref ${at}`);
   const path = call.params["path"]!;
-  const entry = git
-    .listTree(repo.gitDir, sha, { recursive: true })
-    .find((one) => one.path === path && one.type === "blob");
+  const tree = git.listTree(repo.gitDir, sha, { recursive: true }).filter((one) => one.type === "blob");
+  let entry = tree.find((one) => one.path === path);
   if (entry === undefined) throw new Refusal(404, "Not Found");
+  if (entry.mode === "120000") {
+    // "If the symlink's target is a normal file in the repository, then the API responds with the content of the file."
+    const target = posix.join(posix.dirname(path), git.readBlob(repo.gitDir, entry.sha).toString("utf8"));
+    entry = tree.find((one) => one.path === target && one.mode !== "120000") ?? entry;
+  }
   const bytes = git.readBlob(repo.gitDir, entry.sha);
   if (/application\/vnd\.github\.(v3\.)?raw/.test(call.accept))
     return { status: 200, raw: { type: "application/vnd.github.raw; charset=utf-8", bytes } };

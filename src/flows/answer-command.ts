@@ -3,6 +3,7 @@ import { FunprmError } from "../domain/errors.ts";
 import {
   type IssuePlace,
   type ReplyCommandPayload,
+  reactionTarget,
   STATE_LABELS,
   type StopRunPayload,
   solveKey,
@@ -72,8 +73,7 @@ export async function replyCommand(ports: CommandPorts, job: Job): Promise<void>
   const payload = job.payload as ReplyCommandPayload;
   const ref = refOf(payload);
   const { command } = payload;
-  const target = { kind: "comment" as const, commentId: payload.commentId };
-  await ports.host.setReaction(ref, target, command.verb === "unknown" ? "confused" : "+1");
+  await ports.host.setReaction(ref, reactionTarget(payload), command.verb === "unknown" ? "confused" : "+1");
   const marker = signMarker(
     ports.markerKey,
     { kind: "reply", fields: { comment: `${payload.commentId}` } },
@@ -89,7 +89,9 @@ export async function replyCommand(ports: CommandPorts, job: Job): Promise<void>
           : !["fix", "stop", "retry"].includes(command.verb)
             ? `\`/funprm ${command.verb}\` works on pull requests.`
             : `\`/funprm ${command.verb}\` works on issues. On a pull request of the app, comment on its issue.`;
-  await ports.host.ensureComment(ref, payload.issueNumber, marker, `${marker}\n${text}`);
+  const body = `${marker}\n${text}`;
+  if (payload.thread === undefined) await ports.host.ensureComment(ref, payload.issueNumber, marker, body);
+  else await ports.host.ensureReply(ref, payload.issueNumber, payload.thread.firstCommentId, marker, body);
 }
 
 async function configText(ports: CommandPorts, ref: RepoRef): Promise<string> {

@@ -1,6 +1,7 @@
 /** Scored answers and what ran on them → the chosen one, or why none was chosen. Pure: a replay decides the same again. */
 import { type SurvivorEvidence, writtenEvidence } from "../domain/evidence.ts";
 import { type Contender, type Selection, type SelectOptions, select } from "../domain/select.ts";
+import { withoutWords } from "../domain/words.ts";
 import type { ScoredAnswers } from "./score-answers.ts";
 
 export type Choice = { selection: Selection; contenders: Contender[] };
@@ -21,7 +22,7 @@ export function chooseCandidate(
     return {
       index: candidate.index,
       score: candidate.score,
-      text: chain.map(({ rendered }) => rendered).join("\n"),
+      text: chain.map(({ rendered }) => withoutWords(rendered)).join("\n"),
       multiplicity,
       steps: chain.length,
       touches: touched.map((touch) => `${touch.path}::${touch.name}`),

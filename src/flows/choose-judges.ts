@@ -1,6 +1,7 @@
 /** Who scores functions and who holds duels in one run; what the settings ask for in vain is said, never silently replaced. */
 import type { BundledModel, RepoConfig } from "../domain/repo-config.ts";
 import type { PairJudge, RewardModel } from "../ports.ts";
+import { boundedWords } from "./score-candidates.ts";
 
 export type LlmJudge = RewardModel & PairJudge;
 
@@ -29,7 +30,7 @@ export async function chooseJudges(
   scorers: Scorers,
   open: () => LlmJudge | string,
 ): Promise<ChosenJudges> {
-  const model = await chooseReward(config, scorers);
+  const model = boundedWords(await chooseReward(config, scorers));
   const [scores, duels] = [config.prm.backend === "llm-judge", config.fix.select === "knockout"];
   const none = { model, pairs: null, judge: null, scorer: "reward" as const };
   if (!scores && !duels) return { ...none, missing: [] };

@@ -15,6 +15,7 @@ import { sha256 } from "../domain/ids.ts";
 import { type Readability, readabilityOf } from "../domain/readability.ts";
 import { RENDER_VERSION, renderSteps } from "../domain/render.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
+import { WORDS_MOVE, withoutWords } from "../domain/words.ts";
 import { type SetInput, type StepTruth, setReport } from "../evaluation/evaluate.ts";
 import { type Granularity, passesOf, piecesOf } from "../evaluation/granularity.ts";
 import { type EvaluateSettings, type Judged, judgePools } from "../evaluation/judge-pools.ts";
@@ -22,7 +23,7 @@ import type { Member, PieceRewards, Pool } from "../evaluation/pools.ts";
 import type { EvaluationReport, ReportedModel, SetReport } from "../evaluation/report.ts";
 import type { Judge, RewardModel, RowCache, Syntax } from "../ports.ts";
 import { EVIDENCE_VERSION, type Evidence, gatherEvidence, NO_EVIDENCE, withFormImports } from "./gather-evidence.ts";
-import { type Chain, type ScoredChain, scoreSteps } from "./score-candidates.ts";
+import { boundedWords, type Chain, type ScoredChain, scoreSteps } from "./score-candidates.ts";
 
 export type Reward = Pick<ScoredChain, "rewards" | "attribution"> & { tokens: number[] };
 
@@ -250,7 +251,7 @@ async function rewardsOf(
   for (const [id, { steps }] of programs) {
     const rendered = steps.map((step) => step.rendered);
     const pieces = piecesOf(rendered, granularity);
-    const key = sha256(JSON.stringify([model.info.sha256, RENDER_VERSION, problem.prompt, pieces]));
+    const key = sha256(JSON.stringify([model.info.sha256, RENDER_VERSION, WORDS_MOVE, problem.prompt, pieces]));
     const known = kept.get(key);
     if (known) found.set(id, known);
     else if (granularity === "function") missing.push({ id, key, chains: [{ id, steps }], skip: [0] });
@@ -265,7 +266,7 @@ async function rewardsOf(
     }
   }
   const chains = missing.flatMap((one) => one.chains);
-  const scored = chains.length === 0 ? [] : await scoreSteps(model, problem.prompt, chains, {}, signal);
+  const scored = chains.length === 0 ? [] : await scoreSteps(boundedWords(model), problem.prompt, chains, {}, signal);
   let at = 0;
   for (const { id, key, skip } of missing) {
     const parts = skip.map((before) => ({ ...scored[at++]!, before }));
@@ -343,7 +344,7 @@ function poolFrom(
         second: byCut("second", candidate.id),
         selfCertainty: candidate.selfCertainty ?? null,
         topK: candidate.topK ?? null,
-        functions: program.steps.map((step) => ({ name: step.simpleName, text: step.rendered })),
+        functions: program.steps.map((step) => ({ name: step.simpleName, text: withoutWords(step.rendered) })),
         examples,
         outputs,
         readability: program.readability,

@@ -3,7 +3,7 @@
  * and all of it remembered, so that nothing is said twice. Two content-creating calls at most: the check run and the review.
  */
 import { FunprmError } from "../domain/errors.ts";
-import { type Finding, judgedFindings, type ReviewedPull, type ReviewedRow } from "../domain/finding.ts";
+import { type Finding, isSilenced, judgedFindings, type ReviewedPull, type ReviewedRow } from "../domain/finding.ts";
 import { signMarker } from "../domain/marker.ts";
 import { functionId } from "../domain/outcome.ts";
 import { type AdjudicatedFinding, findingPrecision, PRECISION_WINDOW } from "../domain/precision.ts";
@@ -68,7 +68,15 @@ export async function postReview(
   await reviews.saveReviewed(reviewedRows(ports, at));
   const standing = await stillThere(ports, at);
   const said = [...standing, ...fresh];
-  const refused = await comment(ports, at, said);
+  const refused = await comment(ports, at, said, (one) =>
+    findings.some(
+      (before) =>
+        before.pullRequest === at.pull.number &&
+        before.path === one.path &&
+        before.name === one.name &&
+        isSilenced(before),
+    ),
+  );
   if (refused !== null) notes.push(refused);
   notes.push(...(await closeFixed(ports, at)));
   notes.push(...roundNotes(at));
@@ -140,7 +148,12 @@ async function stillThere({ host, reviews }: PostPorts, { round, ref, pull }: Po
 }
 
 /** The head's one review. Comments of an attempt that died before it are among those that are due. */
-async function comment(ports: PostPorts, at: Posting, said: readonly Said[]): Promise<string | null> {
+async function comment(
+  ports: PostPorts,
+  at: Posting,
+  said: readonly Said[],
+  wasDeclined: (one: ReviewedFunction) => boolean,
+): Promise<string | null> {
   const { host, reviews, markerKey } = ports;
   const { ref, pull, version } = at;
   const place = { repositoryId: ref.repositoryId, number: pull.number };
@@ -173,6 +186,7 @@ async function comment(ports: PostPorts, at: Posting, said: readonly Said[]): Pr
           findingMarker(markerKey, { ...one, modelVersion: version }, one.calibrationVersion, place),
           one,
           scored,
+          wasDeclined(one),
         ),
       })),
     });

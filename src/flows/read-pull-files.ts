@@ -1,29 +1,30 @@
 /** Both sides of every changed file of a pull request: the head from its blob, the base by turning GitHub's own patch back. */
 import { reversePatch } from "../domain/reverse-patch.ts";
-import { type ReviewedFile, reviewedLanguage } from "../domain/review-scope.ts";
+import { isReviewed, type ReviewedFile } from "../domain/review-scope.ts";
 import { decodeSource, encodeSource } from "../domain/segment.ts";
 import type { GitHost, PullRequestFacts, PullRequestFile, RepoRef } from "../ports.ts";
 
-/** `patches` by path, null where GitHub gives none. */
+/** `patches` by path, null where GitHub gives none. `unlisted`: files that GitHub does not name, which ends its list at 3,000. */
 export async function readPullFiles(
   host: GitHost,
   ref: RepoRef,
   pull: PullRequestFacts,
   signal: AbortSignal,
-): Promise<{ files: ReviewedFile[]; patches: Map<string, string | null> }> {
+): Promise<{ files: ReviewedFile[]; patches: Map<string, string | null>; unlisted: number }> {
   const files: ReviewedFile[] = [];
   const patches = new Map<string, string | null>();
-  for (const file of await host.pullRequestFiles(ref, pull.number)) {
+  const listed = await host.pullRequestFiles(ref, pull.number);
+  for (const file of listed) {
     signal.throwIfAborted();
     patches.set(file.path, file.patch);
     const same = { path: file.path, previousPath: file.previousPath };
-    if (reviewedLanguage(file.path) === null) {
+    if (!isReviewed(file)) {
       files.push({ ...same, before: null, after: null, unreadable: null });
       continue;
     }
     files.push({ ...same, ...(await sidesOf(host, ref, pull, file)) });
   }
-  return { files, patches };
+  return { files, patches, unlisted: Math.max(0, (pull.changedFiles ?? 0) - listed.length) };
 }
 
 async function sidesOf(
@@ -41,8 +42,15 @@ async function sidesOf(
     if (file.additions + file.deletions === 0 && (await isSameText(host, ref, pull, file, head))) return same;
     return unreadable("no diff from GitHub: too large or binary");
   }
-  if (file.status === "added") return { before: null, after: head, unreadable: null };
   const source = head === null ? null : decodeSource(head);
+  if (file.status === "added") {
+    // Of a symbolic link GitHub gives the contents of what it points to; its diff holds the one line of the link.
+    const lines = source!.text.split("\n").length - (source!.text.endsWith("\n") ? 1 : 0);
+    if (lines !== file.additions) return unreadable("the diff does not fit the file");
+    if (source!.encoding === "utf-8" && reversePatch(source!.text, file.patch) !== "")
+      return unreadable("the diff does not fit the file");
+    return { before: null, after: head, unreadable: null };
+  }
   const before = reversePatch(source?.text ?? null, file.patch);
   if (before === null) return unreadable("the diff does not fit the file");
   return { before: Buffer.from(encodeSource(before, source?.encoding ?? "utf-8")), after: head, unreadable: null };
@@ -56,8 +64,7 @@ async function isSameText(
   file: PullRequestFile,
   head: Uint8Array | null,
 ): Promise<boolean> {
-  if (file.status === "renamed" || file.status === "copied") return true;
   if (file.status === "added") return head!.length === 0;
-  const base = await host.readFile(ref, file.path, pull.baseSha);
+  const base = await host.readFile(ref, file.previousPath ?? file.path, pull.baseSha);
   return head === null ? base === null || base.length === 0 : base !== null && Buffer.compare(base, head) === 0;
 }

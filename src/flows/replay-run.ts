@@ -8,6 +8,7 @@ import type { RunFile, RunManifest } from "../domain/run-manifest.ts";
 import type { Checkout, Generator, RewardModel, Syntax } from "../ports.ts";
 import { chooseCandidate } from "./choose-candidate.ts";
 import { type ScoredAnswers, scoreAnswers } from "./score-answers.ts";
+import { boundedWords } from "./score-candidates.ts";
 
 /** Largest difference of two rewards that count as identical: arithmetic of another processor. */
 const TOLERANCE = 1e-5;
@@ -48,7 +49,7 @@ export async function replayRun(
     {
       syntax: ports.syntax,
       generator: recordedAnswers(manifest, texts.answers),
-      model: judged ? recordedRewards(manifest) : ports.model,
+      model: judged ? recordedRewards(manifest) : boundedWords(ports.model),
     },
     {
       candidates: settings.candidates,

@@ -1,7 +1,13 @@
 /** The functions of a change → rewards, ranks, findings. No LLM, no GPU, no execution, nothing leaves the process. */
 import type { Language } from "../domain/function-step.ts";
 import { type ReviewOptions, type ReviewReport, reviewReport, type ScoredVersion } from "../domain/review.ts";
-import { type ChangedFunction, neighbourSignatures, type ReviewedFile, scopeOfReview } from "../domain/review-scope.ts";
+import {
+  type ChangedFunction,
+  neighbourSignatures,
+  type ReviewedFile,
+  scopeOfReview,
+  UNLISTED,
+} from "../domain/review-scope.ts";
 import type { RewardModel, Syntax } from "../ports.ts";
 import { scoreSteps } from "./score-candidates.ts";
 
@@ -12,6 +18,8 @@ export type ReviewRequest = {
   /** What the change is meant to do: title, body, linked issues. Data, never instructions. */
   statement: string;
   files: readonly ReviewedFile[];
+  /** Changed files that nobody could name: they are in scope and not scored. */
+  unlisted?: number;
   ignored(path: string): boolean;
   /** Null: uncalibrated, as every review is that knows no outcomes. */
   calibration: ReviewOptions["calibration"] | null;
@@ -31,6 +39,13 @@ export async function reviewChange(
     validated: VALIDATED_LANGUAGES,
     ignored: request.ignored,
   });
+  const { unlisted = 0 } = request;
+  if (unlisted > 0)
+    scope.notScored.push({
+      path: "pull request",
+      name: UNLISTED,
+      reason: `list of files that GitHub cut short, by ${unlisted} files`,
+    });
   const standing = scope.functions.filter((one) => one.after !== null);
   const sides = scope.functions.flatMap((one, index) => {
     if (one.after === null) return [];

@@ -7,7 +7,7 @@ import { FunprmError } from "../domain/errors.ts";
 import { type Finding, modelVersion, type ReviewedPull } from "../domain/finding.ts";
 import type { Language } from "../domain/function-step.ts";
 import { sanitizeIssueText } from "../domain/issue-text.ts";
-import type { ReviewPullPayload } from "../domain/job-payloads.ts";
+import { type ReviewPullPayload, reactionTarget } from "../domain/job-payloads.ts";
 import { linkedIssues } from "../domain/linked-issues.ts";
 import { plain } from "../domain/markdown.ts";
 import { functionId } from "../domain/outcome.ts";
@@ -23,6 +23,7 @@ import type {
   GitHost,
   LearningStore,
   PullRequestFacts,
+  ReactionContent,
   RepoRef,
   ReviewStore,
   RewardModel,
@@ -60,17 +61,33 @@ const IGNORE_ALL = {
   description: "Hide these findings until they change",
   identifier: "ignore-all",
 };
+/** Newer heads that a review goes on with. */
+const RESTARTS = 3;
 /** Issues that a pull request says it closes, beside its own text in the statement. */
 const MOST_ISSUES = 3;
 
-export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: AbortSignal): Promise<void> {
+export async function reviewPull(
+  ports: ReviewPullPorts,
+  job: Job,
+  signal: AbortSignal,
+  restarts = RESTARTS,
+): Promise<void> {
   const payload = job.payload as ReviewPullPayload;
   const { host } = ports;
   const ref = refOf(payload);
   const pull = await host.pullRequest(ref, payload.issueNumber);
-  if (pull.state === "closed" || (payload.head !== null && payload.head !== pull.headSha)) return;
+  const closed = pull.state === "closed";
+  const moved = payload.head !== null && payload.head !== pull.headSha;
+  // An earlier attempt may have left its check run in progress.
+  if ((closed || moved) && job.attempts > 1)
+    await checkOf(host, ref, { ...pull, headSha: payload.head ?? pull.headSha })(CANCELLED);
+  if (closed) {
+    await answer(host, ref, payload, "confused");
+    return;
+  }
   if (!(await mayAsk(host, ref, payload))) return;
   const settings = await settingsOf(ports, ref);
+  if (moved && hasItsOwn(settings.config, payload)) return;
   const check = checkOf(host, ref, pull);
   if (settings.config === null) {
     await check({
@@ -78,6 +95,7 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
       title: "not reviewed: .github/funprm.yml cannot be read",
       summary: plain(settings.problem),
     });
+    await answer(host, ref, payload, "confused");
     return;
   }
   const { config, notes } = settings;
@@ -99,38 +117,29 @@ export async function reviewPull(ports: ReviewPullPorts, job: Job, signal: Abort
   }
   await check(null);
   const settingsAt = reviewSettings(config, ports.matches);
+  let done: Awaited<ReturnType<typeof reviewed>>;
   try {
-    const done = await reviewed(
-      { ...ports, model },
-      { ref, pull, config, settingsAt, state, full: payload.full },
-      signal,
-    );
-    if (done === null) {
-      await check({
-        conclusion: "cancelled",
-        title: "superseded by a newer head",
-        summary: "A newer commit was pushed while this one was scored.",
-      });
-      return;
-    }
+    done = await reviewed({ ...ports, model }, { ref, pull, config, settingsAt, state, full: payload.full }, signal);
+    const checks = { neutral_as: config.check.neutral_as, failOn: (path: string) => settingsAt(path).fail_on };
     await check(
-      reviewCheck(
-        done.report,
-        [...notes, ...done.notes],
-        {
-          neutral_as: config.check.neutral_as,
-          failOn: (path) => settingsAt(path).fail_on,
-        },
-        done.commented,
-      ),
+      done === null ? CANCELLED : reviewCheck(done.report, [...notes, ...done.notes], checks, done.commented),
     );
-    await answer(host, ref, payload, "+1");
+    if (done !== null) await answer(host, ref, payload, "+1");
   } catch (error) {
     const again = !(error instanceof FunprmError && error.kind !== "transient") && job.attempts < job.maxAttempts;
-    // One left in progress would hold a pull request that requires it for ever. What failed is told by the job.
-    if (!again && !signal.aborted) await check(failedCheck(config.check)).catch(() => {});
+    // One left in progress would hold a pull request that requires it for ever; the next attempt of a review that was asked for
+    // may be one of a newer head. What failed is told by the job.
+    if ((!again || payload.head === null) && !signal.aborted) await check(failedCheck(config.check)).catch(() => {});
+    if (!again && !signal.aborted) await answer(host, ref, payload, "confused").catch(() => {});
     throw error;
   }
+  if (done === null && restarts > 0 && !hasItsOwn(config, payload))
+    await reviewPull(ports, { ...job, payload: { ...payload, head: null } }, signal, restarts - 1);
+}
+
+/** Whether a head that was pushed meanwhile is reviewed by its own event; else whoever is here goes on with it. */
+function hasItsOwn(config: RepoConfig | null, { asked, trigger }: ReviewPullPayload): boolean {
+  return !asked && (trigger === "synchronize" || config === null || config.review.on_push);
 }
 
 /** A review whose worker died at every attempt: its check run must not stay in progress. */
@@ -143,6 +152,12 @@ export async function noteDeadReview(ports: Pick<ReviewPullPorts, "host">, job: 
   const check = checkOf(ports.host, ref, payload.head === null ? pull : { ...pull, headSha: payload.head });
   await check(failedCheck({ neutral_as: "neutral" }));
 }
+
+const CANCELLED: SaidCheck = {
+  conclusion: "cancelled",
+  title: "superseded by a newer head",
+  summary: "The pull request was closed, or a newer commit pushed, while this one was scored.",
+};
 
 function failedCheck({ neutral_as }: Pick<CheckSettings, "neutral_as">): SaidCheck {
   return {
@@ -161,13 +176,13 @@ type Reviewing = {
   full: boolean;
 };
 
-/** Scores, compares with what was said before, posts. Null when a newer head came meanwhile: it has a job of its own. */
+/** Scores, compares with what was said before, posts. Null when the pull request was closed or pushed to meanwhile. */
 async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSignal) {
   const { host, reviews, model } = ports;
   const { ref, pull, config } = at;
   const key = { repositoryId: ref.repositoryId, pullRequest: pull.number };
   const version = modelVersion(model.info);
-  const { files, patches } = await readPullFiles(host, ref, pull, signal);
+  const { files, patches, unlisted } = await readPullFiles(host, ref, pull, signal);
   const issues = await issuesOf(host, ref, pull);
   const texts = [pull.title, pull.body, ...issues.flatMap(({ title, body }) => [title, body])];
   const earlier = await reviews.reviewed(key);
@@ -177,6 +192,7 @@ async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSign
     {
       statement: sanitizeIssueText(texts.join("\n\n")).text,
       files,
+      unlisted,
       ignored: (path) => config.review.ignore_paths.some((glob) => ports.matches(glob, path)),
       calibration: await calibrations(reviews, ref, version, (path) => at.settingsAt(path).min_precision),
       evidence: evidence.of,
@@ -190,7 +206,8 @@ async function reviewed(ports: ReviewPullPorts, at: Reviewing, signal: AbortSign
     ),
     full: at.full,
   });
-  if ((await host.pullRequest(ref, pull.number)).headSha !== pull.headSha) return null;
+  const now = await host.pullRequest(ref, pull.number);
+  if (now.state === "closed" || now.headSha !== pull.headSha) return null;
   const posted = await postReview(ports, { ...at, round, patches, version, ...evidence });
   return { ...posted, report: round.report };
 }
@@ -292,8 +309,8 @@ async function mayAsk(host: GitHost, ref: RepoRef, payload: ReviewPullPayload): 
   return may;
 }
 
-async function answer(host: GitHost, ref: RepoRef, { command }: ReviewPullPayload, content: "eyes" | "+1" | "-1") {
-  if (command !== null) await host.setReaction(ref, { kind: "comment", commentId: command.commentId }, content);
+async function answer(host: GitHost, ref: RepoRef, { command }: ReviewPullPayload, content: ReactionContent) {
+  if (command !== null) await host.setReaction(ref, reactionTarget(command), content);
 }
 
 /** Whether an event of the pull request starts a review by itself. */
@@ -303,7 +320,8 @@ function wanted(pull: PullRequestFacts, config: RepoConfig, trigger: ReviewPullP
   if (trigger === "synchronize" && !review.on_push) return false;
   // What the app opened carries its rewards already; a person's branch of that name does not. No person's login has brackets.
   const ours = pull.headRef.startsWith("funprm/") && pull.author.endsWith("[bot]");
-  return !ours && !review.ignore_authors.includes(pull.author);
+  const author = pull.author.toLowerCase();
+  return !ours && !review.ignore_authors.some((login) => login.toLowerCase() === author);
 }
 
 type SaidCheck = Pick<ReviewCheck, "title" | "summary"> &

@@ -1,7 +1,9 @@
 /** Chains of rendered steps → rewards, attributions and one score each (method.md sections 5a, 6 and 8). */
 
+import type { ScoreRow } from "../domain/model.ts";
 import { renderPrompt } from "../domain/render.ts";
 import { type Aggregation, type AttributionRule, aggregate, attribute } from "../domain/reward.ts";
+import { boundedByWords, withoutWords } from "../domain/words.ts";
 import type { RewardModel } from "../ports.ts";
 
 /** A candidate as its steps in chain order. `context`: signatures that stand in the prompt and are never steps. */
@@ -65,4 +67,28 @@ export async function scoreSteps(
       windowed,
     };
   });
+}
+
+/**
+ * A reward model that words cannot talk into a choice between candidates (docs/adr/0020-words.md). Rows with words in them are
+ * scored twice, in one call: as they are, and without.
+ */
+export function boundedWords(model: RewardModel): RewardModel {
+  return {
+    ...model,
+    info: model.info,
+    score: async (rows, signal) => {
+      const bare = rows.map((row): ScoreRow => ({ ...row, completions: row.completions.map(withoutWords) }));
+      const worded = [...rows.keys()].filter((at) =>
+        bare[at]!.completions.some((text, step) => text !== rows[at]!.completions[step]),
+      );
+      const scored = await model.score([...rows, ...worded.map((at) => bare[at]!)], signal);
+      const without = new Map(worded.map((at, k) => [at, scored[rows.length + k]!.rewards]));
+      return scored.slice(0, rows.length).map((row, at) => {
+        const others = without.get(at);
+        if (others === undefined) return row;
+        return { ...row, rewards: row.rewards.map((reward, step) => boundedByWords(reward, others[step]!)) };
+      });
+    },
+  };
 }

@@ -5,7 +5,7 @@ import type { Aggregation } from "../domain/reward.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
 import type { Files, RewardModel, Syntax } from "../ports.ts";
 import { inShards, type ShardPaths } from "./in-shards.ts";
-import { scoreSteps } from "./score-candidates.ts";
+import { boundedWords, scoreSteps } from "./score-candidates.ts";
 
 type RowKey = { set: string; problem_id: string; group: string; id: string };
 
@@ -92,7 +92,7 @@ export async function scoreRows(
           const steps = file.steps.map((step, k) => ({ rendered: rendered[k]!, signature: step.signature }));
           return { id, steps, names: file.steps.map((step) => step.name) };
         });
-        const scored = await scoreSteps(ports.model, problem.prompt, chains, options, signal);
+        const scored = await scoreSteps(boundedWords(ports.model), problem.prompt, chains, options, signal);
         for (const [i, { id, names }] of chains.entries()) {
           const { score, v0, rewards, attribution, reasons, truncatedTokens, windowed } = scored[i]!;
           const reason = reasons.find((one) => one !== null) ?? null;

@@ -1,5 +1,6 @@
 /** People answer findings: commands in the conversation and in threads, the button, and what precision does to comments. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { jobOf } from "../../src/app/webhooks/receive.ts";
 import { FunprmError } from "../../src/domain/errors.ts";
 import { outcomeOf } from "../../src/domain/outcome.ts";
 import { startReviewWorld } from "../fakes/review-world.ts";
@@ -104,6 +105,49 @@ describe("answers to findings", () => {
     expect((await world.state(number)).comments.at(-1).body).toMatch(
       /Which finding\? `\/funprm ignore NAME` with one of: `v2`, `v3`\./,
     );
+  }, 180_000);
+
+  it("any command in a thread is answered there; one that begins a thread of its own is heard too", async () => {
+    const number = await reviewed({ "t.py": ["t1"] }, "in-threads");
+    const [first] = await threads(number);
+    const answers = async () =>
+      ((await world.state(number)).pull.comments as Comment[])
+        .filter((one) => one.inReplyTo === first!.id && one.login === "funprm[bot]")
+        .map(({ body }) => body);
+    const help = await world.reply(number, first!.id, "/funprm help");
+    const mistyped = await world.reply(number, first!.id, "/funprm reviwe");
+    expect([await reactions(number, help), await reactions(number, mistyped)]).toEqual([["+1"], ["confused"]]);
+    expect(await answers()).toEqual([
+      expect.stringMatching(/`\/funprm review \[full\]`/),
+      expect.stringMatching(/\n`reviwe` is not a command: one of `fix`, `review`/),
+    ]);
+    const again = await world.reply(number, first!.id, "/funprm review full");
+    expect(await reactions(number, again)).toEqual(["eyes", "+1"]);
+    const refused = await world.reply(number, first!.id, "/funprm review", "eve");
+    expect(await reactions(number, refused)).toEqual(["-1"]);
+    const comment = { id: 9, node_id: "x", body: "/funprm pause", user: { login: "ada", type: "User" } };
+    const payload = {
+      ...{ action: "created", installation: { id: 1 }, sender: comment.user, comment, pull_request: { number } },
+      repository: { id: 1, name: "code", owner: { login: "team" } },
+    };
+    const job = jobOf({ id: "1", name: "pull_request_review_comment", payload });
+    expect(job).toMatchObject({ kind: "answer-finding", payload: { from: { kind: "thread", firstCommentId: 9 } } });
+  }, 180_000);
+
+  it("a review that was asked for on a closed pull request says that it did not happen", async () => {
+    const number = await reviewed({ "closed.py": ["c1"] }, "closed");
+    await world.github.act("change", { ...world.at, number, login: "ada", state: "closed" });
+    const asked = await world.say(number, "/funprm review");
+    expect(await reactions(number, asked)).toEqual(["confused"]);
+  }, 180_000);
+
+  it("a finding on a function that changed since a person declined one says so", async () => {
+    const number = await reviewed({ "d.py": ["d1"] }, "declined");
+    await world.say(number, "/funprm ignore d1");
+    await world.push({ "d.py": fn("d1", "x + 1 - BUG") }, "declined");
+    await world.review(number);
+    const [before, since] = await threads(number);
+    expect([before!.body, since!.body].map((body) => /changed since you declined/.test(body))).toEqual([false, true]);
   }, 180_000);
 
   it("ignore, ignore pr and the button silence; resolve closes threads; the check is no longer failed", async () => {

@@ -75,7 +75,7 @@ describe("review of a person's pull request", () => {
       externalId: `review-${number}`,
     });
     expect(check.title).toMatch(/^2\/3 functions scored(?: · 1 low)? · uncalibrated · first /);
-    expect(check.summary).toContain("scored 2/3; 1 unsupported language; 1 other files hold no functions");
+    expect(check.summary).toContain("scored 2/3; 1 unsupported language; 1 other file was not looked into");
     expect(check.summary).toMatch(
       /`tidytime\/format\.py: split_duration` \| \d+–\d+ \| modified \| 0\.\d\d \| [\d.]+ \| [\d.]+/,
     );
@@ -96,31 +96,48 @@ describe("review of a person's pull request", () => {
     expect(await checks(sha)).toHaveLength(1);
   });
 
-  it("scores again when the button is pressed, in the same check run", async () => {
+  it.each([
+    ["Re-score", "rescore"],
+    ["GitHub's own Re-run", undefined],
+  ])("%s reviews again, in the same check run", async (_, identifier) => {
     const [before] = (await checks()).slice(-1);
-    await world.github.act("check-action", { ...at, id: before!.id, identifier: "rescore", login: "ada" });
-    await quiet();
-    const [after] = await checks(before!.headSha);
-    expect({ id: after!.id, count: (await checks(before!.headSha)).length, conclusion: after!.conclusion }).toEqual({
-      id: before!.id,
-      count: 1,
-      conclusion: "neutral",
-    });
+    const updates = async () => {
+      const effects: { operation: string; path: string; body: { status: string; output?: { title: string } } }[] = (
+        await world.github.act("state")
+      ).effects;
+      return effects
+        .filter(({ operation, path }) => operation === "checks/update" && path.endsWith(`/${before!.id}`))
+        .map(({ body }) => [body.status, body.output?.title]);
+    };
+    const known = (await updates()).length;
+    await world.github.act("check-action", { ...at, id: before!.id, identifier, login: "ada" });
+    await expect
+      .poll(async () => (await updates()).slice(known), { timeout: 20_000 })
+      .toEqual([
+        ["in_progress", undefined],
+        ["completed", before!.title],
+      ]);
+    expect(await checks(before!.headSha)).toMatchObject([{ id: before!.id, conclusion: "neutral" }]);
   });
 
-  it("leaves drafts and listed bots alone until a person asks; a pull request without functions is skipped", async () => {
-    const { sha } = await push("draft", [{ path: "README.md", text: "new text\n" }]);
-    const { number } = await world.github.act("pull", {
-      ...at,
-      login: "ada",
-      branch: "draft",
-      title: "Docs",
-      draft: true,
-    });
+  it("leaves drafts, listed bots and its own alone until a person asks; a pull request without functions is skipped", async () => {
+    const pulls: { sha: string; number: number }[] = [];
+    for (const [login, branch, draft] of [
+      ["ada", "draft", true],
+      ["dependabot[bot]", "update", false],
+      ["funprm[bot]", "funprm/issue-1", false],
+    ] as const) {
+      if (!draft) await world.github.act("user", { login, type: "Bot" });
+      const { sha } = await push(branch, [{ path: "README.md", text: `${branch}\n` }]);
+      const { number } = await world.github.act("pull", { ...at, login, branch, title: "Docs", draft });
+      pulls.push({ sha, number });
+    }
     await quiet();
-    expect(await checks(sha)).toEqual([]);
-    await world.github.act("comment", { ...at, number, login: "ada", body: "/funprm review" });
-    expect(await checked(sha)).toMatchObject({ conclusion: "skipped", title: "no function in scope" });
+    for (const { sha } of pulls) expect(await checks(sha)).toEqual([]);
+    for (const { sha, number } of pulls) {
+      await world.github.act("comment", { ...at, number, login: "ada", body: "/funprm review" });
+      expect(await checked(sha)).toMatchObject({ conclusion: "skipped", title: "no function in scope" });
+    }
   });
 
   it("is paused and resumed by a comment, through the app's own webhook and queue", async () => {

@@ -104,6 +104,66 @@ describe("twenty pushes to one pull request", () => {
   }, 180_000);
 });
 
+it.each([
+  ["ends", false],
+  ["goes on with the newer head when a person asked for it", true],
+])(
+  "a review whose head is pushed over while it is scored posts nothing there and %s",
+  async (_, asked) => {
+    const [branch, path] = [`late-${asked}`, `late_${asked}.py`];
+    await world.push({ [path]: file({ late: "x" }) }, "main");
+    const old = await world.push({ [path]: file({ late: "x - BUG" }) }, branch);
+    const number = await world.open({ branch, title: branch });
+    const { score } = world.ports.model;
+    let newer = old;
+    world.ports.model.score = async (...rows) => {
+      if (newer === old) newer = await world.push({ "more.txt": branch }, branch);
+      return score(...rows);
+    };
+    const said = async () => {
+      const { pull, checks } = await world.state(number);
+      return {
+        checks: checks
+          .filter(({ headSha }: { headSha: string }) => [old.sha, newer.sha].includes(headSha))
+          .map((one: { headSha: string; conclusion: string; title: string }) => [
+            one.headSha,
+            one.conclusion,
+            one.title,
+          ]),
+        reviews: pull.reviews.map(({ commitId }: { commitId: string }) => commitId),
+        comments: pull.comments.map(of),
+      };
+    };
+    await world.review(number, { asked, head: asked ? null : old.sha });
+    world.ports.model.score = score;
+    const cancelled = [old.sha, "cancelled", "superseded by a newer head"];
+    if (!asked) {
+      expect(await said()).toEqual({ checks: [cancelled], reviews: [], comments: [] });
+      const place = { repositoryId: world.ref.repositoryId, pullRequest: number };
+      expect(await world.database.reviews.findings(place)).toEqual([]);
+      await world.review(number, { head: newer.sha });
+    }
+    const scored = [newer.sha, "neutral", expect.stringMatching(/^1\/1 functions scored · 1 low/)];
+    expect(await said()).toEqual({ checks: [cancelled, scored], reviews: [newer.sha], comments: ["late"] });
+  },
+  180_000,
+);
+
+it("a pull request that is closed while it is scored gets nothing", async () => {
+  await world.push({ "shut.py": file({ shut: "x" }) }, "main");
+  const { sha } = await world.push({ "shut.py": file({ shut: "x - BUG" }) }, "shut");
+  const number = await world.open({ branch: "shut", title: "shut" });
+  const { score } = world.ports.model;
+  world.ports.model.score = async (...rows) => {
+    await world.github.act("change", { ...world.at, number, login: "ada", state: "closed" });
+    return score(...rows);
+  };
+  await world.review(number, { head: sha });
+  world.ports.model.score = score;
+  const { pull, checks } = await world.state(number);
+  expect([pull.reviews, pull.comments, checks.at(-1).conclusion]).toEqual([[], [], "cancelled"]);
+}, 180_000);
+
 describe("a fault at any write", () => {
   const writes = [
     ["POST", "/check-runs$"],

@@ -9,6 +9,7 @@ import { parseRepoConfig } from "../../src/config/repo-config.ts";
 import { reviewJob } from "../../src/domain/job-payloads.ts";
 import type { Job, NewJob } from "../../src/domain/run.ts";
 import { startFakeGitHub } from "../../src/fake-github/start.ts";
+import { replyCommand } from "../../src/flows/answer-command.ts";
 import { type AnswerFindingPorts, answerFinding } from "../../src/flows/answer-finding.ts";
 import { type ReviewPullPorts, reviewPull } from "../../src/flows/review-pull.ts";
 import type { Clock, RepoRef } from "../../src/ports.ts";
@@ -132,6 +133,7 @@ export async function startReviewWorld(config: string, contents: "read" | "write
       for (let job = await ports.jobs.claim("test", 60); job !== null; job = await ports.jobs.claim("test", 60)) {
         if (job.kind === "review-pull") await reviewPull(ports, job, signal);
         else if (job.kind === "answer-finding") await answerFinding(ports, job);
+        else if (job.kind === "reply-command") await replyCommand(ports, job);
         await ports.jobs.complete(job);
       }
     },

@@ -105,6 +105,7 @@ describe("review of a change", () => {
       threshold: 0.4,
       estimate: (attribution: number) => ({
         probability: Math.min(1, attribution),
+        labels: 100,
         bucket: { low: 0.2, high: 0.4, correct: 1, total: 4, wilson: [0, 1] as [number, number] },
       }),
     });

@@ -2,10 +2,12 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createSyntax } from "../../src/adapters/tree-sitter/create-syntax.ts";
+import type { Finding } from "../../src/domain/finding.ts";
 import type { ReviewedFunction, ReviewReport } from "../../src/domain/review.ts";
 import { reviewCheck } from "../../src/domain/review-check.ts";
 import { findingComment, reviewBody } from "../../src/domain/review-comment.ts";
 import { inlineComments } from "../../src/domain/review-inline.ts";
+import { reviewRound } from "../../src/domain/review-round.ts";
 import { checkAnchor } from "../../src/fake-github/anchors.ts";
 import { readPullFiles } from "../../src/flows/read-pull-files.ts";
 import { reviewChange } from "../../src/flows/review-change.ts";
@@ -114,6 +116,46 @@ const CASES: Case[] = [
     rows: [],
   },
   {
+    what: "a symbolic link is added, which GitHub reads as what it points to: listed",
+    files: [
+      file({ status: "added", additions: 1, patch: "@@ -0,0 +1 @@\n+src/big.py\n\\ No newline at end of file" }),
+      file({
+        path: "n.py",
+        status: "added",
+        additions: 1,
+        patch: "@@ -0,0 +1 @@\n+one.py\n\\ No newline at end of file",
+      }),
+    ],
+    head: { "m.py": LOW + G, "n.py": "x = 1\n" },
+    comments: [],
+    annotations: [],
+    listed: ["m.py", "n.py"],
+    rows: [],
+  },
+  {
+    what: "renamed and changed without a patch, as where git takes it for binary: listed",
+    files: [file({ path: "n.py", previousPath: "m.py", status: "renamed" })],
+    head: { "n.py": LOW + G },
+    base: { "m.py": F + G },
+    comments: [],
+    annotations: [],
+    listed: ["n.py"],
+    rows: [],
+  },
+  {
+    what: "renamed from and to a file of another kind: its functions are new, and gone",
+    files: [
+      file({ path: "tool.py", previousPath: "tool", status: "renamed" }),
+      file({ path: "old.txt", previousPath: "old.py", status: "renamed" }),
+    ],
+    head: { "tool.py": F, "old.txt": G },
+    base: { tool: F, "old.py": G },
+    comments: [],
+    annotations: [],
+    listed: [],
+    rows: ["f added", "g deleted"],
+  },
+  {
     what: "renamed and changed: at its new place",
     files: [
       file({
@@ -171,6 +213,20 @@ describe("a finding is a comment that GitHub takes, else an annotation; what was
   });
 });
 
+test("files that GitHub does not name are in scope: never a success, and nothing is taken for fixed", async () => {
+  const host = { pullRequestFiles: async () => [] } as unknown as GitHost;
+  const pull = { number: 1, changedFiles: 3_412 } as PullRequestFacts;
+  const { files, unlisted } = await readPullFiles(host, {} as RepoRef, pull, new AbortController().signal);
+  const report = await reviewChange(
+    { syntax, model: createFakeRewardModel() },
+    { statement: "", files, unlisted, ignored: () => false, calibration: null },
+  );
+  expect(report.ledger).toBe("scored 0/1; 1 list of files that GitHub cut short, by 3412 files");
+  expect(reviewCheck(report, []).conclusion).toBe("neutral");
+  const finding = { path: "x.py", name: "f", bodyHash: "h", modelVersion: "m", state: "posted" } as Finding;
+  expect(reviewRound(report, { findings: [finding], reviewed: new Set(), full: false }).fixed).toEqual([]);
+});
+
 test("no comment carries a suggestion block, whatever programs are named or evidence says", () => {
   const nasty = fc
     .array(fc.constantFrom("```suggestion", "~~~suggestion", "\n", " ", "`", "x", "> ", "- ", "\r"), { maxLength: 12 })
@@ -184,9 +240,9 @@ test("no comment carries a suggestion block, whatever programs are named or evid
         ...{ estimate: null, calibration: "uncalibrated", calibrationVersion: null, finding: true, bodyHash: "h" },
         evidence: [{ kind: "tests", text }],
       };
-      const report = { functions: [one], coverage: { scored: 1, inScope: 1, notScored: [] }, ledger: "" };
+      const report = { functions: [one], coverage: { scored: 1, inScope: 1, notScored: [] }, ledger: "", hidden: [] };
       const check = reviewCheck(report as unknown as ReviewReport, [text]);
-      for (const body of [findingComment("<!-- m -->", one, 9), reviewBody("<!-- m -->", 1, 0), check.summary])
+      for (const body of [findingComment("<!-- m -->", one, 9, false), reviewBody("<!-- m -->", 1, 0), check.summary])
         expect(body).not.toMatch(opens);
     }),
     { numRuns: 200 },

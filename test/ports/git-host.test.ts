@@ -142,6 +142,7 @@ describe("GitHost", () => {
     const { sha, pull } = await openPull();
     await twice(async () => (await openPull()).pull.number);
     expect(pull).toMatchObject({ draft: true, headSha: sha, author: "funprm[bot]" });
+    expect(await host.pullRequest(ref, pull.number)).toMatchObject({ changedFiles: 1 });
     await twice(() => host.updatePullRequest(ref, pull.number, { body: "other" }));
     await twice(() =>
       host.ensureReview(ref, pull.number, {
@@ -194,6 +195,15 @@ describe("GitHost", () => {
     });
     await expect(openPull()).rejects.toMatchObject({ code: "GITHUB_CONFLICT" });
     expect(await host.branchSha(ref, "funprm/issue-1")).toBe(sha);
+  });
+
+  it("a symbolic link to a file reads as that file, one to elsewhere as its own text", async () => {
+    const link = (path: string, text: string) => ({ path, text, mode: "120000" });
+    const files = [link("lib/link.py", "../src/app.py"), link("out.py", "/etc/passwd")];
+    await host.ensureBranch(ref, "links", base);
+    const { sha } = await github.act("push", { ...at, branch: "links", login: "ann", files });
+    expect(await host.readFile(ref, "lib/link.py", sha)).toEqual(await host.readFile(ref, "src/app.py", sha));
+    expect(`${await host.readFile(ref, "out.py", sha)}`).toBe("/etc/passwd");
   });
 
   it("one bad anchor refuses the whole review, and says so", async () => {

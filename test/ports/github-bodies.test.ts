@@ -303,6 +303,42 @@ describe("what the GitHub adapter sends", () => {
       }),
     ).toEqual({ id: 77, url: "c" });
   });
+
+  it("adds to a check run that is looked at again only the annotations that it does not hold yet", async () => {
+    tokens("read", "write");
+    const annotation = (name: string) => ({
+      ...{ path: "a.py", startLine: 1, endLine: 2, level: "warning" as const },
+      ...{ title: `Low reward: ${name}`, message: "m" },
+    });
+    const sent = (name: string) => ({
+      ...{ path: "a.py", start_line: 1, end_line: 2, annotation_level: "warning" },
+      ...{ title: `Low reward: ${name}`, message: "m" },
+    });
+    const run = (summary: string, count: number) => ({
+      ...{ id: 77, html_url: "c", name: "FunPRM / functions", external_id: "01", status: "completed" },
+      ...{ conclusion: "neutral", details_url: null, app: { id: 42 } },
+      output: { title: "T", summary, text: null, annotations_count: count },
+    });
+    api()
+      .get(`${repo}/commits/${SHA}/check-runs`)
+      .query(true)
+      .reply(200, { total_count: 1, check_runs: [run("before", 1)] });
+    api()
+      .get(`${repo}/check-runs/77/annotations`)
+      .query(true)
+      .reply(200, [{ ...sent("f"), start_column: null, end_column: null, raw_details: null, blob_href: "b" }]);
+    api()
+      .patch(`${repo}/check-runs/77`, {
+        ...{ status: "completed", conclusion: "neutral" },
+        output: { title: "T", summary: "S", annotations: [sent("g")] },
+      })
+      .reply(200, run("S", 2));
+    await host().ensureCheckRun(ref, {
+      ...{ name: "FunPRM / functions", headSha: SHA, externalId: "01", detailsUrl: null, status: "completed" },
+      ...{ conclusion: "neutral", actions: [] },
+      output: { title: "T", summary: "S", text: null, annotations: [annotation("g"), annotation("f")] },
+    });
+  });
 });
 
 describe("what GitHub refuses, as our errors", () => {

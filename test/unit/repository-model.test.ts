@@ -23,7 +23,7 @@ describe("the reward model that a repository names", () => {
   it("scores instead of the operator's, which scores where none is named and opens no bundle", async () => {
     for (const [text, name, opened] of [
       ["prm: { model: funprm-mini-corrected }", "funprm-mini-corrected", ["funprm-mini-corrected"]],
-      ["prm: { model: funprm-mini-robust }", "funprm-mini-robust", ["funprm-mini-robust"]],
+      ["prm: { model: funprm-mini-review }", "funprm-mini-review", ["funprm-mini-review"]],
       ["prm: { model: null }", "operator's", []],
       ["prm: { backend: embedded }", "operator's", []],
     ] as const) {

@@ -43,6 +43,8 @@ describe("recognition", () => {
     ["language not validated", "src/a.cjs", js],
     ["unsupported language", "a.ipynb", "{}"],
     ["unsupported language", "a.rs", "fn f() {}\n"],
+    ["unsupported language", "a.pyx", f],
+    ["unsupported language", "build.GRADLE", "def f() {}\n"],
     ["over 400 lines", "a.py", `def f():\n${"    x = 1\n".repeat(400)}`],
     ["scored", "a.py", `# Users must not edit the generated files by hand.\n${f}`],
     ["scored", "a.py", `def f(path):\n    return is_generated(path)  # code is regenerated later\n`],
@@ -75,6 +77,26 @@ describe("recognition", () => {
       ignored: () => false,
     });
     expect(scope.functions.map((one) => `${one.change} ${one.name}`)).toEqual(["moved reduce"]);
+  });
+
+  it("a file in an encoding that hides its functions is listed", () => {
+    const utf16 = { ...file("a.py", ""), after: Buffer.from(`\uFEFF${f}`, "utf16le") };
+    expect(scopeOf(utf16).notScored).toEqual([
+      { path: "a.py", name: "<file>", reason: "syntax error: functions may be missing" },
+    ]);
+  });
+
+  it("says where an added line holds what people do not see as it is", () => {
+    const { hidden } = scopeOf(
+      file("bidi.py", `${f}ok = "\u202E"\nb = "\u200B"\n`, f),
+      file("greek.py", `x = 1\nраy = 2\n`),
+      file("known.py", `\uFEFFa = "\u200B"\nb = 1\n`, `a = "\u200B"\n`.replace(/^/, "\uFEFF")),
+      file("notes.txt", "\u202E"),
+    );
+    expect(hidden).toEqual([
+      { path: "bidi.py", line: 3, what: "the invisible character U+202E" },
+      { path: "greek.py", line: 2, what: "the name раy, which mixes alphabets that look alike" },
+    ]);
   });
 });
 

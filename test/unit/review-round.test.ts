@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { type Finding, meantFindings } from "../../src/domain/finding.ts";
 import { takesAnchor } from "../../src/domain/hunks.ts";
 import { linkedIssues } from "../../src/domain/linked-issues.ts";
+import { BODY_LIMIT, code, table, tableWithin } from "../../src/domain/markdown.ts";
 import { DEFAULT_REPO_CONFIG, type PathSettings, reviewSettings } from "../../src/domain/repo-config.ts";
 import type { ReviewedFunction, ReviewReport } from "../../src/domain/review.ts";
 import { reviewCheck } from "../../src/domain/review-check.ts";
@@ -39,6 +40,7 @@ const reportOf = (functions: ReviewedFunction[], more: Partial<ReviewReport> = {
   coverage: { scored: functions.length, inScope: functions.length, notScored: [] },
   ledger: `scored ${functions.length}/${functions.length}`,
   otherFiles: 0,
+  hidden: [],
   functions,
   ...more,
 });
@@ -225,19 +227,23 @@ describe("inline comments", () => {
         evidence: [{ kind: "tests", text: "@all www.x.org <b> `a` fails" }],
       }),
       47,
+      false,
     );
     const html = marked.parse(hostile, { async: false }).replaceAll(/<code>.*?<\/code>/g, "");
     expect(html).not.toMatch(/@\w|<a |<img|<b>|<h1|\d %/);
     expect(hostile).toContain("rank 1 of 47, uncalibrated");
     const estimate = {
       probability: 0.31,
+      labels: 240,
       bucket: { low: 0.2, high: 0.4, correct: 15, total: 61, wilson: [0.15, 0.37] as [number, number] },
     };
-    expect(findingComment(marker, one("f", { calibration: "benchmark", estimate }), 47)).toContain(
-      "rank 1 of 47, calibrated on benchmarks only",
+    const say = (calibration: "benchmark" | "repository", declined: boolean) =>
+      findingComment(marker, one("f", { calibration, estimate }), 47, declined).split("\n")[1];
+    expect(say("benchmark", true)).toBe(
+      "**Low reward · `f`** — rank 1 of 47, calibrated on benchmark programs (240), changed since you declined",
     );
-    expect(findingComment(marker, one("f", { calibration: "repository", estimate }), 47)).toContain(
-      "estimated chance it is correct: **31 %** (bucket 20–40 %: 46 of 61 past functions were wrong in this repo, 95 % interval 63 % to 85 %)",
+    expect(say("repository", false)).toBe(
+      "**Low reward · `f`** — estimated chance it is correct: **31 %** (bucket 20–40 %: 46 of 61 past functions were wrong in this repo, 95 % interval 63 % to 85 %; calibrated on this repository (240))",
     );
   });
 });
@@ -283,12 +289,51 @@ describe("the check run", () => {
     );
     const estimate = {
       probability: 0.31,
+      labels: 240,
       bucket: { low: 0.2, high: 0.4, correct: 15, total: 61, wilson: [0.15, 0.37] as [number, number] },
     };
     const known = reviewCheck(reportOf([one("f", { calibration: "repository", estimate })], { calibrated: true }), []);
-    expect(known.title).toContain("lowest f 31 %");
+    expect(known.title).toBe("1/1 functions scored · 1 low · calibrated on this repository (240) · lowest f 31 %");
+    expect(known.summary).toMatch(/\| 31 % \| bucket 20–40 %: 46 of 61 past functions were wrong in this repo, 95 %/);
     expect(reviewCheck(reportOf([one("f", { calibration: "benchmark", estimate })]), []).summary).not.toMatch(/\d %/);
   });
+});
+
+test("a check run of thousands of functions says what it leaves out, and names both the scored and the others", () => {
+  const many = Array.from({ length: 2_000 }, (_, at) => one(`function_${at}`, { rank: at + 1, finding: false }));
+  const notScored = Array.from({ length: 1_000 }, (_, at) => ({ path: "b.py", name: `g${at}`, reason: "generated" }));
+  const check = reviewCheck(
+    reportOf(many, { coverage: { scored: 2_000, inScope: 3_000, notScored }, ledger: "scored 2000/3000" }),
+    [],
+  );
+  const rows = (pattern: RegExp) => [...check.text!.matchAll(pattern)].length;
+  const omitted = [...check.text!.matchAll(/(\d+) rows omitted\./g)].map(([, count]) => Number(count));
+  expect(check.text!.length).toBeLessThanOrEqual(BODY_LIMIT);
+  expect([rows(/`m\.py: function_/g), rows(/`b\.py: g/g)].map((shown, at) => shown + omitted[at]!)).toEqual([
+    2_000, 1_000,
+  ]);
+  expect(Math.min(rows(/`m\.py: function_/g), rows(/`b\.py: g/g))).toBeGreaterThan(200);
+  expect(check.text).toMatch(/`funprm review` in a clone prints everything\.$/);
+  const few = reviewCheck(reportOf(many.slice(0, 300)), []);
+  expect(few.text).not.toMatch(/omitted/);
+  fc.assert(
+    fc.property(
+      fc.array(fc.string({ maxLength: 9 }), { maxLength: 40 }),
+      fc.integer({ min: 60, max: 400 }),
+      (cells, limit) => {
+        const rows = cells.map((cell) => [code(cell)]);
+        const [whole, shown] = [table(["A"], rows), tableWithin(["A"], rows, limit)];
+        const left = Number(/(\d+) rows? omitted\.$/.exec(shown)?.[1] ?? 0);
+        expect(shown.length).toBeLessThanOrEqual(limit);
+        expect(shown.split("\n\n")[0]).toBe(
+          whole
+            .split("\n")
+            .slice(0, 2 + rows.length - left)
+            .join("\n"),
+        );
+      },
+    ),
+  );
 });
 
 test("sketches tell similar functions from others without their text", () => {

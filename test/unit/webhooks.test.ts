@@ -158,6 +158,64 @@ describe("the webhook", () => {
     expect((await asked("pull_request_review_comment", reply)).map(([kind]) => kind)).toEqual(["answer-finding"]);
   });
 
+  const HEAD = "a".repeat(40);
+  const pushed = { asked: false, full: false, head: HEAD, command: null };
+  const ASKED = {
+    opened: ["review-pull", { ...pushed, trigger: "opened" }],
+    ready: ["review-pull", { ...pushed, trigger: "ready" }],
+    synchronize: ["review-pull", { ...pushed, trigger: "synchronize" }],
+    button: ["review-pull", { ...pushed, trigger: "button", asked: true, head: null }],
+    rescore: ["review-pull", { ...pushed, trigger: "button", asked: true, full: true, head: null }],
+    ignore: ["answer-finding", { by: "ada", command: { verb: "ignore", text: "pr" }, from: { kind: "button" } }],
+    nothing: null,
+  } as const;
+  const BOT = { sender: { login: "dependabot[bot]", type: "Bot" } };
+  const RESCORE = { requested_action: { identifier: "rescore" } };
+  const IGNORE = { requested_action: { identifier: "ignore-all" } };
+  let number = 100;
+
+  it.each<[string, object, keyof typeof ASKED]>([
+    ["pull_request.opened", {}, "opened"],
+    ["pull_request.opened", BOT, "opened"],
+    ["pull_request.reopened", {}, "opened"],
+    ["pull_request.ready_for_review", {}, "ready"],
+    ["pull_request.synchronize", {}, "synchronize"],
+    ...["closed", "edited", "labeled", "assigned", "review_requested", "converted_to_draft"].map(
+      (action): [string, object, "nothing"] => [`pull_request.${action}`, {}, "nothing"],
+    ),
+    ["check_run.rerequested", {}, "button"],
+    ["check_run.requested_action", RESCORE, "rescore"],
+    ["check_run.requested_action", IGNORE, "ignore"],
+    ["check_run.requested_action", { requested_action: { identifier: "deploy" } }, "nothing"],
+    ["check_run.created", {}, "nothing"],
+    ["check_run.completed", {}, "nothing"],
+    ["check_run.rerequested", BOT, "nothing"],
+    ["check_run.requested_action", { ...IGNORE, ...BOT }, "nothing"],
+    ["check_run.rerequested", { check_run: { external_id: "lint-3" } }, "nothing"],
+    ["check_run.requested_action", { ...IGNORE, check_run: { external_id: null } }, "nothing"],
+    ["check_suite.rerequested", {}, "button"],
+    ["check_suite.rerequested", { check_suite: { pull_requests: [] } }, "nothing"],
+    ["check_suite.rerequested", BOT, "nothing"],
+    ["check_suite.completed", {}, "nothing"],
+  ])("%s %j asks a review for: %s", async (name, change, asked) => {
+    const [event, action] = name.split(".") as ["pull_request" | "check_run" | "check_suite", string];
+    number++;
+    const about = {
+      pull_request: { number, head: { sha: HEAD } },
+      check_run: { external_id: `review-${number}` },
+      check_suite: { head_sha: HEAD, pull_requests: [{ number }] },
+    }[event];
+    const sent = payload({ issue: undefined, label: undefined, action, [event]: about, ...change });
+    const place = { installationId: 5, repositoryId: 7, owner: "o", repo: "r", issueNumber: number };
+    const wanted = ASKED[asked] && { kind: ASKED[asked][0], payload: { ...place, ...ASKED[asked][1] } };
+    const job = jobOf({ id: "1", name: event, payload: sent } as unknown as Webhook);
+    expect(job && { kind: job.kind, payload: job.payload }).toEqual(wanted);
+    const known = new Set((await jobs.list()).map(({ id }) => id));
+    expect((await deliver(JSON.stringify(sent), { event })).ok).toBe(true);
+    const made = (await jobs.list()).filter(({ id, kind }) => !known.has(id) && kind !== "record-outcome");
+    expect(made).toMatchObject(wanted ? [wanted] : []);
+  });
+
   it("serves health and nothing that is not there", async () => {
     expect(await (await fetch(`${server.url}/healthz`)).json()).toEqual({ ok: true });
     expect((await fetch(`${server.url}/runs/01UNKNOWN`)).status).toBe(404);

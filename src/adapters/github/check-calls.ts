@@ -42,12 +42,27 @@ export function checkCalls(client: GitHubClient, appId: number): Pick<GitHost, "
     return own.find((run) => run.external_id === state.externalId) ?? null;
   }
 
+  /** Annotations that the run does not hold; those of an earlier look at the same head stay, GitHub takes none away. */
+  async function missing(ref: RepoRef, run: CheckRun, wanted: readonly CheckAnnotation[]): Promise<CheckAnnotation[]> {
+    if (run.output.annotations_count === 0 || wanted.length === 0) return [...wanted];
+    const { owner, repo } = ref;
+    const there = await client.read(ref, `read annotations of check run ${run.id}`, (parameters) =>
+      octokit.paginate(checks.listAnnotations, { owner, repo, check_run_id: run.id, per_page: 100, ...parameters }),
+    );
+    const keyOf = (one: ReturnType<typeof annotation>) =>
+      JSON.stringify([one.path, one.start_line, one.end_line, one.annotation_level, one.title, one.message]);
+    const known = new Set(there.map((one) => keyOf(one as ReturnType<typeof annotation>)));
+    return wanted.filter((one) => !known.has(keyOf(annotation(one))));
+  }
+
   return {
     async ensureCheckRun(ref, state) {
       const { owner, repo } = ref;
       const annotations = state.output?.annotations ?? [];
       const look = () => find(ref, state);
+      let created = false;
       let run = await ensure(look, async () => {
+        created = true;
         const { data } = await client.write(ref, `create check run ${state.name}`, (parameters) =>
           checks.create({
             owner,
@@ -61,10 +76,10 @@ export function checkCalls(client: GitHubClient, appId: number): Pick<GitHost, "
         );
         return data;
       });
-      // An update appends its annotations, so what GitHub counts already says where to go on: none is sent twice.
-      while (run.output.annotations_count < annotations.length || !shows(run, state)) {
-        const from = run.output.annotations_count;
-        const batch = annotations.slice(from, from + ANNOTATIONS_A_REQUEST);
+      // An update appends its annotations: only those that do not stand there yet are sent.
+      let left = created ? annotations.slice(ANNOTATIONS_A_REQUEST) : await missing(ref, run, annotations);
+      while (left.length > 0 || !shows(run, state)) {
+        const batch = left.slice(0, ANNOTATIONS_A_REQUEST);
         const id = run.id;
         try {
           const { data } = await client.write(ref, `update check run ${state.name}`, (parameters) =>
@@ -80,10 +95,11 @@ export function checkCalls(client: GitHubClient, appId: number): Pick<GitHost, "
         } catch (error) {
           if (!mayHaveHappened(error)) throw error;
           const after = await look();
-          if (!after || after.output.annotations_count < from + batch.length || !shows(after, state)) throw error;
+          if (!after || !shows(after, state) || (await missing(ref, after, batch)).length > 0) throw error;
           run = after;
         }
-        if (from + batch.length >= annotations.length) break;
+        left = left.slice(batch.length);
+        if (left.length === 0) break;
       }
       return { id: run.id, url: run.html_url ?? "" };
     },

@@ -31,6 +31,7 @@ type Pull = {
   base: { ref: string; sha: string };
   user: { login: string } | null;
   labels: { name: string }[];
+  changed_files?: number;
 };
 
 const NO_DRAFTS = "\n\n> This repository allows no draft pull requests: please treat this one as a draft.\n";
@@ -198,5 +199,6 @@ function facts(pull: Pull): PullRequestFacts {
     baseSha: pull.base.sha,
     author: pull.user?.login ?? DELETED_ACCOUNT,
     labels: pull.labels.map((label) => label.name),
+    changedFiles: pull.changed_files ?? null,
   };
 }

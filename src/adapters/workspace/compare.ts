@@ -1,6 +1,6 @@
 /** What one commit changes against another, read through git's objects: no attribute, filter or diff driver of the repository runs. */
 import { FunprmError } from "../../domain/errors.ts";
-import { MOST_FILE_BYTES, type ReviewedFile, reviewedLanguage } from "../../domain/review-scope.ts";
+import { isReviewed, MOST_FILE_BYTES, type ReviewedFile } from "../../domain/review-scope.ts";
 import type { Comparison } from "../../ports.ts";
 import { git, READ_MS } from "./git.ts";
 import { commitOf, folderOf } from "./local-repository.ts";
@@ -36,7 +36,7 @@ export async function compare(path: string, base: string, head: string, signal?:
   ]);
   const raw = await call(["diff-tree", "-r", "-z", "-M", "--raw", "--no-abbrev", "--no-textconv", baseSha, headSha]);
   const entries = changedEntries(raw.toString("utf8"));
-  const wanted = entries.flatMap((entry) => (reviewedLanguage(entry.path) === null ? [] : [entry.before, entry.after]));
+  const wanted = entries.flatMap((entry) => (isReviewed(entry) ? [entry.before, entry.after] : []));
   const oids = [...new Set(wanted.flatMap((side) => (side?.regular ? [side.oid] : [])))];
   const contents = await blobsOf(oids, call);
   return {

@@ -7,6 +7,7 @@ import {
   type AnswerFindingPayload,
   answerFindingJob,
   forgetJob,
+  type InThread,
   type IssuePlace,
   isTriggerLabel,
   replyJob,
@@ -34,6 +35,7 @@ export type Webhook = {
     issue?: { number: number; pull_request?: unknown };
     label?: { name?: string };
     pull_request?: { number: number; head?: { sha: string }; user?: { login: string; type?: string } | null };
+    check_suite?: { pull_requests?: { number: number }[] };
     check_run?: { external_id?: string | null; pull_requests?: { number: number }[] };
     requested_action?: { identifier?: string };
     comment?: {
@@ -117,24 +119,37 @@ export function jobOf({ name, payload }: Webhook): NewJob | null {
   }
 }
 
-const REVIEW_EVENTS: ReadonlySet<string> = new Set(["pull_request", "pull_request_review_comment", "check_run"]);
+const REVIEW_EVENTS: ReadonlySet<string> = new Set([
+  "pull_request",
+  "pull_request_review_comment",
+  "check_run",
+  "check_suite",
+]);
+const REVIEWED_WHEN: Readonly<Record<string, "opened" | "ready" | "synchronize">> = {
+  opened: "opened",
+  reopened: "opened",
+  ready_for_review: "ready",
+  synchronize: "synchronize",
+};
 
 /** Events of a pull request, commands in its threads, and the buttons of our own check run. */
 function reviewOf(name: string, payload: Webhook["payload"], place: Omit<IssuePlace, "issueNumber">): NewJob | null {
   if (name === "pull_request_review_comment") return threadCommandJob(payload, place);
   if (name === "pull_request") {
     const number = payload.pull_request?.number;
-    const trigger = payload.action === "synchronize" ? "synchronize" : "opened";
-    if (
-      number === undefined ||
-      !["opened", "reopened", "ready_for_review", "synchronize"].includes(payload.action ?? "")
-    )
-      return null;
+    const trigger = REVIEWED_WHEN[payload.action ?? ""];
+    if (number === undefined || trigger === undefined) return null;
     const head = payload.pull_request?.head?.sha ?? null;
     return reviewJob({ ...place, issueNumber: number, trigger, asked: false, full: false, head, command: null });
   }
+  if (payload.sender?.type === "Bot") return null;
+  if (name === "check_suite") {
+    // "Re-run all checks". GitHub names no pull request of a fork there: its check run has a button of its own.
+    const suite = payload.action === "rerequested" ? payload.check_suite?.pull_requests?.[0]?.number : undefined;
+    return suite === undefined ? null : reviewJob({ ...place, issueNumber: suite, ...BY_HAND, trigger: "button" });
+  }
   const number = /^review-(\d+)(?:-|$)/.exec(payload.check_run?.external_id ?? "")?.[1];
-  if (number === undefined || payload.sender?.type === "Bot") return null;
+  if (number === undefined) return null;
   const at = { ...place, issueNumber: Number(number) };
   if (payload.requested_action?.identifier === "ignore-all")
     return answerFindingJob({
@@ -143,8 +158,8 @@ function reviewOf(name: string, payload: Webhook["payload"], place: Omit<IssuePl
       command: { verb: "ignore", text: "pr" },
       from: { kind: "button" },
     });
-  const pressed = payload.action === "rerequested" || payload.requested_action?.identifier === "rescore";
-  return pressed ? reviewJob({ ...at, ...BY_HAND, trigger: "button" }) : null;
+  const full = payload.requested_action?.identifier === "rescore";
+  return full || payload.action === "rerequested" ? reviewJob({ ...at, ...BY_HAND, full, trigger: "button" }) : null;
 }
 
 const BY_HAND = { asked: true, full: false, head: null, command: null };
@@ -154,28 +169,41 @@ function isAnswer(command: Command): command is AnswerFindingPayload["command"] 
   return (ANSWERS as readonly string[]).includes(command.verb);
 }
 
-/** A command in a reply to a review comment speaks of the function that the thread is about. */
+/** A command in the thread of a review comment: one about findings speaks of the function that the thread is about. */
 function threadCommandJob(
   { action, comment, sender, pull_request: pull }: Webhook["payload"],
   place: Omit<IssuePlace, "issueNumber">,
 ): NewJob | null {
   const body = comment?.body ?? "";
-  if (action !== "created" || !comment || !pull || comment.in_reply_to_id === undefined) return null;
+  if (action !== "created" || !comment || !pull) return null;
   if (sender!.type === "Bot" || comment.user?.type === "Bot" || looksMarked(body)) return null;
   const command = parseCommand(body);
-  if (command === null || !isAnswer(command)) return null;
-  return answerFindingJob({
-    ...place,
-    issueNumber: pull.number,
-    by: sender!.login,
-    command,
-    from: {
-      kind: "thread",
-      commentId: comment.id,
-      nodeId: comment.node_id ?? "",
-      firstCommentId: comment.in_reply_to_id,
-    },
-  });
+  if (command === null) return null;
+  const thread = { nodeId: comment.node_id ?? "", firstCommentId: comment.in_reply_to_id ?? comment.id };
+  return pullCommandJob({ ...place, issueNumber: pull.number }, command, sender!.login, { ...comment, thread });
+}
+
+/** In the conversation or, with `thread`, in one of a review. */
+function pullCommandJob(
+  place: IssuePlace,
+  command: Command,
+  by: string,
+  { id: commentId, thread }: { id: number; thread?: InThread },
+): NewJob {
+  const inThread = thread === undefined ? {} : { thread };
+  if (command.verb === "review")
+    return reviewJob({
+      ...place,
+      ...BY_HAND,
+      trigger: "command",
+      full: command.full,
+      command: { by, commentId, ...inThread },
+    });
+  if (isAnswer(command)) {
+    const from = thread === undefined ? ({ kind: "comment" } as const) : ({ kind: "thread", ...thread } as const);
+    return answerFindingJob({ ...place, by, command, from: { ...from, commentId } });
+  }
+  return replyJob({ ...place, commentId, ...inThread, by, onPullRequest: true, command });
 }
 
 function commandJob(place: IssuePlace, { comment, issue, sender }: Webhook["payload"]): NewJob | null {
@@ -188,18 +216,9 @@ function commandJob(place: IssuePlace, { comment, issue, sender }: Webhook["payl
     const { issueNumber, ...where } = place;
     return reportJob({ ...where, month: null, command: { by, commentId: comment.id, issueNumber } });
   }
-  const onPullRequest = issue!.pull_request !== undefined && issue!.pull_request !== null;
-  if (onPullRequest && command.verb === "review")
-    return reviewJob({
-      ...place,
-      ...BY_HAND,
-      trigger: "command",
-      full: command.full,
-      command: { by, commentId: comment.id },
-    });
-  if (onPullRequest && isAnswer(command))
-    return answerFindingJob({ ...place, by, command, from: { kind: "comment", commentId: comment.id } });
-  if (!onPullRequest && (command.verb === "fix" || command.verb === "retry")) {
+  if (issue!.pull_request !== undefined && issue!.pull_request !== null)
+    return pullCommandJob(place, command, by, { id: comment.id });
+  if (command.verb === "fix" || command.verb === "retry") {
     return solveJob({
       ...place,
       trigger: { kind: "command", commentId: comment.id, verb: command.verb },
@@ -207,7 +226,6 @@ function commandJob(place: IssuePlace, { comment, issue, sender }: Webhook["payl
       options: command.verb === "fix" ? command.options : {},
     });
   }
-  if (!onPullRequest && command.verb === "stop")
-    return stopJob({ ...place, by, cause: { kind: "command", commentId: comment.id } });
-  return replyJob({ ...place, commentId: comment.id, by, onPullRequest, command });
+  if (command.verb === "stop") return stopJob({ ...place, by, cause: { kind: "command", commentId: comment.id } });
+  return replyJob({ ...place, commentId: comment.id, by, onPullRequest: false, command });
 }

@@ -6,6 +6,7 @@ import { FunprmError } from "../../domain/errors.ts";
 import { sanitizeIssueText } from "../../domain/issue-text.ts";
 import { type BundledModel, type ParsedRepoConfig, reviewSettings } from "../../domain/repo-config.ts";
 import type { ReviewReport } from "../../domain/review.ts";
+import { hiddenLines, otherFilesLine } from "../../domain/review-check.ts";
 import { sarif } from "../../domain/sarif.ts";
 import { reviewChange } from "../../flows/review-change.ts";
 import type { Files, RewardModel, Syntax, Workspace } from "../../ports.ts";
@@ -108,6 +109,11 @@ function jsonOf(report: ReviewReport) {
   return { ...report, functions: report.functions.map(({ bodyHash: _, ...one }) => one) };
 }
 
+/** Names of files and functions may hold what a terminal obeys, or a line end. */
+function visible(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (one) => `\\u{${one.codePointAt(0)!.toString(16)}}`);
+}
+
 function toText(report: ReviewReport): string {
   const number = (value: number | null) => (value === null ? "–" : value.toFixed(2));
   const table = new Table({
@@ -118,19 +124,20 @@ function toText(report: ReviewReport): string {
   for (const one of report.functions) {
     table.push([
       one.rank ?? "–",
-      `${one.path}: ${one.name}`,
+      visible(`${one.path}: ${one.name}`),
       `${one.startLine}–${one.endLine}`,
       one.change,
       one.reason ?? number(one.reward),
       number(one.attribution),
       number(one.baseAttribution),
-      one.finding ? one.evidence.map(({ text }) => text).join("; ") : "",
+      one.finding ? visible(one.evidence.map(({ text }) => text).join("; ")) : "",
     ]);
   }
   const lines = [
     report.functions.length === 0 ? "No function in scope." : table.toString(),
-    `${report.ledger}${report.otherFiles === 0 ? "" : `; ${report.otherFiles} other files hold no functions`}`,
-    ...report.coverage.notScored.map(({ path, name, reason }) => `not scored: ${path}: ${name}: ${reason}`),
+    `${report.ledger}${otherFilesLine(report)}`,
+    ...report.coverage.notScored.map(({ path, name, reason }) => visible(`not scored: ${path}: ${name}: ${reason}`)),
+    ...hiddenLines(report).map(visible),
     `model ${report.model.name} ${report.model.version}, ${report.calibrated ? "calibrated" : "uncalibrated: a rank, not a probability"}; tests not run`,
   ];
   return `${lines.join("\n")}\n`;

@@ -6,7 +6,7 @@ import { renderSteps } from "../../domain/render.ts";
 import { AGGREGATIONS, type Aggregation } from "../../domain/reward.ts";
 import { decodeSource, segment } from "../../domain/segment.ts";
 import { VALIDATED_LANGUAGES } from "../../flows/review-change.ts";
-import { scoreSteps } from "../../flows/score-candidates.ts";
+import { boundedWords, scoreSteps } from "../../flows/score-candidates.ts";
 import { scoreRows } from "../../flows/step-rows.ts";
 import type { Files, RewardModel, Syntax } from "../../ports.ts";
 import type { CommandContext } from "../context.ts";
@@ -91,7 +91,7 @@ export function addScoreCommand(
           id: path,
           steps: file.steps.map((step, index) => ({ rendered: rendered[index]!, signature: step.signature })),
         }));
-        const scored = await scoreSteps(model, statement, chains, { aggregation });
+        const scored = await scoreSteps(boundedWords(model), statement, chains, { aggregation });
         const { name, version, sha256, renderVersion } = model.info;
         const result: ScoreResult = {
           model: { name, version, sha256, renderVersion },
