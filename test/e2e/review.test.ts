@@ -101,6 +101,26 @@ describe("funprm review", () => {
     });
   });
 
+  test("names obey no terminal and end no line; what came from another language is new, and hidden text is said", () => {
+    git("checkout", "--quiet", "-b", "odd", "main");
+    writeFileSync(join(repo, "tool"), "def runs(x):\n    return x\n");
+    git("add", ".");
+    git("commit", "--quiet", "-m", "a tool");
+    git("mv", "tool", "tool.py");
+    writeFileSync(join(repo, "red\u001b[31m\n```\n# All scored.go"), "package x\n");
+    writeFileSync(join(repo, "bidi.py"), 'NAME = "\u202e"\n');
+    git("add", ".");
+    git("commit", "--quiet", "-m", "odd names");
+    git("checkout", "--quiet", "main");
+    const { stdout } = review("--base", "odd~1", "--head", "odd");
+    expect(stdout).toContain(
+      "not scored: red\\u{1b}[31m\\u{a}```\\u{a}# All scored.go: <file>: unsupported language\n",
+    );
+    expect(stdout).toMatch(/tool\.py: runs .* added/);
+    expect(stdout).toContain("Hidden text: line 1 of bidi.py holds the invisible character U+202E.\n");
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
+
   describe("with .github/funprm.yml", () => {
     const CONFIG = `review:
   ignore_paths: ["gen/**"]
