@@ -160,6 +160,14 @@ export function isInvisible(code: number): boolean {
   );
 }
 
+/** The first character of a text that hides something: an emoji's parts and marks that a script needs do not. */
+export function hiddenCharacter(text: string): string | null {
+  const characters = [...text];
+  const hides = (c: string, at: number) =>
+    isInvisible(c.codePointAt(0)!) && !isNeeded(c.codePointAt(0)!, characters[at - 1], characters[at + 1]);
+  return characters.find(hides) ?? null;
+}
+
 function showInvisible(text: string, notes: string[]): string {
   let out = "";
   let shown = 0;

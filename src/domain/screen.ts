@@ -3,7 +3,7 @@
  * begins with the name of its rule.
  */
 import type { ChangedFile } from "./candidate.ts";
-import { isInvisible } from "./issue-text.ts";
+import { hiddenCharacter, isInvisible } from "./issue-text.ts";
 
 export const PATCH_BYTES_LIMIT = 256 * 1024;
 export const PATCH_FILES_LIMIT = 50;
@@ -174,18 +174,27 @@ export function screenAddedTest(file: ChangedFile, policy: PatchPolicy): string 
 function screenLines(path: string, added: readonly string[]): string | null {
   for (const line of added) {
     if (line.includes("\0")) return `content: ${path} would hold a NUL`;
-    const hidden = hiddenText(line);
-    if (hidden !== null) return `hidden: ${path} would hold ${hidden}`;
+    const hidden = [...line].find((character) => isInvisible(character.codePointAt(0)!));
+    const what = hidden === undefined ? mixedName(line) : invisible(hidden);
+    if (what !== null) return `hidden: ${path} would hold ${what}`;
     if (SECRETS.some((pattern) => pattern.test(line))) return `secret: ${path} would hold what looks like a credential`;
   }
   return null;
 }
 
-/** What a line holds that people do not see as it is; null for nothing. */
+/** What a person's line holds that is not seen as it is, emoji and words of any script aside; null for nothing. */
 export function hiddenText(line: string): string | null {
-  const hidden = [...line].find((character) => isInvisible(character.codePointAt(0)!));
-  if (hidden !== undefined)
-    return `the invisible character U+${hidden.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
+  const hidden = hiddenCharacter(line);
+  // Fullwidth letters are how people write beside Han and Kana.
+  const isEastAsian = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u.test(line);
+  return hidden !== null ? invisible(hidden) : isEastAsian ? null : mixedName(line);
+}
+
+function invisible(character: string): string {
+  return `the invisible character U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
+function mixedName(line: string): string | null {
   const mixed = mixedScript(line);
   return mixed === null ? null : `the name ${mixed}, which mixes alphabets that look alike`;
 }
@@ -199,13 +208,17 @@ function addedLines(file: ChangedFile): string[] {
     .map((line) => Buffer.from(line, "latin1").toString("utf8"));
 }
 
+/** Cyrillic and Greek letters that are drawn like Latin ones; `Δt` and `σx` are not among them. */
+const LOOK_ALIKE = /[авеёзіїјкмнорсстуухһѕԁԛԝьАВЕЗІЇЈКМНОРСТУХЅԚԜЬαεικνορτυχγΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]/u;
+
 /**
- * An identifier with Latin and with Cyrillic or Greek letters (`pаypal` with a Cyrillic а), or in fullwidth or
- * mathematical letters: Python reads `ｅｖａｌ` as `eval` (PEP 3131, NFKC).
+ * An identifier with Latin letters and Cyrillic or Greek ones that look like them (`pаypal` with a Cyrillic а), or in fullwidth
+ * or mathematical letters: Python reads `ｅｖａｌ` as `eval` (PEP 3131, NFKC).
  */
 function mixedScript(line: string): string | null {
-  for (const [name] of line.matchAll(/[\p{L}_][\p{L}\p{N}_]*/gu)) {
-    if (/\p{Script=Latin}/u.test(name) && /[\p{Script=Cyrillic}\p{Script=Greek}]/u.test(name)) return name;
+  // The letter of an escape stands before a word of another alphabet in many a string.
+  for (const [name] of line.replace(/\\[a-zA-Z]/g, "  ").matchAll(/[\p{L}_][\p{L}\p{N}_]*/gu)) {
+    if (/\p{Script=Latin}/u.test(name) && LOOK_ALIKE.test(name)) return name;
     if (/[\uff21-\uff5a\u{1d400}-\u{1d7ff}]/u.test(name)) return name;
   }
   return null;

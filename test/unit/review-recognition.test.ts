@@ -86,6 +86,19 @@ describe("recognition", () => {
     ]);
   });
 
+  it.each([
+    'print("\u26a0\ufe0f careful")',
+    'print("\u{1f469}\u200d\u{1f4bb}")',
+    'x = "\\nПривет, мир"',
+    "re.match(r'\\bслово', t)",
+    "Δt = σx * µs",
+    'print("می\u200cخواهم")',
+    "# 日本語ＡＢＣ",
+    'print("\\x1b[0m")',
+  ])("%s hides nothing", (line) => {
+    expect(scopeOf(file("a.py", `${line}\n`)).hidden).toEqual([]);
+  });
+
   it("says where an added line holds what people do not see as it is", () => {
     const { hidden } = scopeOf(
       file("bidi.py", `${f}ok = "\u202E"\nb = "\u200B"\n`, f),
