@@ -40,8 +40,21 @@ describe("without its words", () => {
     [
       "a name that nothing reads",
       'def f():\n    note: str = ("right")\n    why = "x"\n    return 1',
-      'def f():\n    note: str = ("right")\n    return 1',
+      "def f():\n    return 1",
     ],
+    [
+      "a string in brackets, over lines",
+      'def f():\n    (\n        "all"\n        "right"\n    )\n    return x',
+      "def f():\n    return x",
+    ],
+    ["a string behind a semicolon", 'x = 1; "right"; y = 2', "x = 1; y = 2"],
+    ["a string in front of one", 'def f():\n    "right"; x = 1', "def f():\n    x = 1"],
+    [
+      "a string in a block on its line",
+      'if True: "right"\nelse: y = "right"; return y',
+      'if True:\nelse: y = "right"; return y',
+    ],
+    ["a tuple, a slice and a lambda", 'x = ("a", "b")[0:1]; f = lambda: "a"', 'x = ("a", "b")[0:1]; f = lambda: "a"'],
     ["a sentence", 'raise ValueError("x must be positive")', 'raise ValueError("")'],
     ["a sentence in a format", "log(f'{name} has {count:d} of {total}')", 'log(f"{name}{count:d}{total}")'],
     ["code in a format is no name", `log(f"{'this is verified'} by {me}")`, 'log(f"{me}")'],
