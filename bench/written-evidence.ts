@@ -8,6 +8,8 @@
  * goes on where it stopped, and `--budget` holds for all runs together. The judge's opinions of each prefix are also written to
  * `CACHE/opinions/SET.jsonl.gz`, candidate sets whose training rows take them as labels `source: judge`.
  *
+ * Rewards are the model's own, without the bound of docs/adr/0020-words.md: where tests or a judge speak the rule leaves them out.
+ *
  * k of a problem's own tests stand for tests that a model wrote; the others are the hidden verdict. Then the same with
  * planted errors: a wrong test asks for what one wrong candidate does, a wrong opinion is turned round. Groups of 8 samples
  * of one generator, held-out groups in the tables, meta groups where something is fitted (rulings 2).

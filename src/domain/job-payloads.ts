@@ -61,7 +61,7 @@ export type ReplyCommandPayload = IssuePlace & {
 
 /** `issueNumber` is the pull request's number. */
 export type ReviewPullPayload = IssuePlace & {
-  trigger: "opened" | "ready" | "synchronize" | "command" | "button";
+  trigger: "opened" | "ready" | "synchronize" | "command" | "button" | "suite";
   /** The head that the event speaks of; a newer one has an event of its own. Null: whatever the head is. */
   head: string | null;
   /** A person asked for it: settings that say when to begin by itself do not hold. */

@@ -5,13 +5,22 @@ export type Token = { kind: "name" | "number" | "string" | "op"; text: string; s
 
 const NUMBER =
   /(?:0[xX][\da-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?)j?/y;
-const NAME = /[\p{L}_][\p{L}\p{N}_]*/uy;
+const NAME = /[\p{ID_Start}_]\p{ID_Continue}*/uy;
 const STRING_START = /([rRbBuUfF]{0,2})("""|'''|"|')/y;
 const OPERATOR = /\*\*|==|!=|<=|>=|->|:=|\/\/|<<|>>|[-+*/%@&|^~<>()[\]{},:.;=!]/y;
 const BLANK = /(?:[ \t\f\r\n]|\\\r?\n|#[^\n]*)+/y;
 
 /** Tokens of one logical line or expression; null when something is no Python. */
 export function tokenize(text: string): Token[] | null {
+  return tokensOf(text, false);
+}
+
+/** The same of any text: what is no Python, an open quote among it, is an operator of its own. */
+export function tokenizeAll(text: string): Token[] {
+  return tokensOf(text, true)!;
+}
+
+function tokensOf(text: string, all: boolean): Token[] | null {
   const tokens: Token[] = [];
   const match = (pattern: RegExp, at: number): string | null => {
     pattern.lastIndex = at;
@@ -26,21 +35,103 @@ export function tokenize(text: string): Token[] | null {
     STRING_START.lastIndex = at;
     const opening = STRING_START.exec(text);
     if (opening !== null) {
-      const end = stringEnd(text, at + opening[0].length, opening[2]!);
-      if (end === null) return null;
-      tokens.push({ kind: "string", text: text.slice(at, end), start: at, end });
-      at = end;
+      const from = at + opening[0].length;
+      const isFormat = /f/i.test(opening[1]!);
+      const end = (isFormat ? formatEnd(text, from, opening[2]!) : null) ?? stringEnd(text, from, opening[2]!);
+      if (end === null && !all) return null;
+      const stop = end ?? from;
+      tokens.push({ kind: end === null ? "op" : "string", text: text.slice(at, stop), start: at, end: stop });
+      at = stop;
       continue;
     }
     const name = match(NAME, at);
     const number = name === null && /[\d.]/.test(text[at]!) ? match(NUMBER, at) : null;
     const piece = name ?? (number === "" ? null : number) ?? match(OPERATOR, at);
-    if (piece === null) return null;
+    if (piece === null && !all) return null;
     const kind = name !== null ? "name" : number ? "number" : "op";
-    tokens.push({ kind, text: piece, start: at, end: at + piece.length });
-    at += piece.length;
+    const taken = piece ?? String.fromCodePoint(text.codePointAt(at)!);
+    tokens.push({ kind, text: taken, start: at, end: at + taken.length });
+    at += taken.length;
   }
   return tokens;
+}
+
+/**
+ * Offset behind a format string whose content begins at `from`: between braces stand expressions, with strings of any quotes
+ * in them (PEP 701). Null where braces or quotes stay open. `onExpression` hears what stands between two braces of the string
+ * itself, without strings, conversion and format.
+ */
+function formatEnd(
+  text: string,
+  from: number,
+  quote: string,
+  level = 1,
+  onExpression = (_: string) => {},
+): number | null {
+  for (let at = from; at < text.length; at++) {
+    if (text[at] === "\\") at += 1;
+    else if (text.startsWith(quote, at)) return at + quote.length;
+    else if (quote.length === 1 && text[at] === "\n") return null;
+    else if (text[at] === "{" && text[at + 1] === "{") at += 1;
+    else if (text[at] === "{") {
+      const end = expressionEnd(text, at + 1, level, onExpression);
+      if (end === null) return null;
+      at = end;
+    }
+  }
+  return null;
+}
+
+/** Longer ones, and format strings deeper in each other, are not followed: the time of a hostile text stays linear. */
+const LONGEST_EXPRESSION = 2_000;
+const DEEPEST_FORMAT = 20;
+
+/** Offset of the brace that ends an expression of a format string. */
+function expressionEnd(
+  text: string,
+  from: number,
+  level: number,
+  onExpression: (expression: string) => void,
+): number | null {
+  let depth = 0;
+  let expression = "";
+  let isOver = false;
+  if (level > DEEPEST_FORMAT) return null;
+  for (let at = from; at < Math.min(text.length, from + LONGEST_EXPRESSION); at++) {
+    const char = text[at]!;
+    STRING_START.lastIndex = at;
+    const opening = isOver ? null : STRING_START.exec(text);
+    // A prefix is none at the end of a name.
+    if (opening !== null && (opening[1] === "" || !/[\p{ID_Continue}]/u.test(text[at - 1]!))) {
+      const start = at + opening[0].length;
+      const end = /f/i.test(opening[1]!)
+        ? formatEnd(text, start, opening[2]!, level + 1)
+        : stringEnd(text, start, opening[2]!);
+      if (end === null) return null;
+      at = end - 1;
+      continue;
+    }
+    if (depth === 0 && char === "}") {
+      onExpression(expression.trim());
+      return at;
+    }
+    if ("([{".includes(char)) depth += 1;
+    else if (")]}".includes(char)) depth -= 1;
+    if (depth < 0) return null;
+    // What follows is how the value is written; a format may hold expressions of its own.
+    if (depth === 0 && (char === ":" || (char === "!" && text[at + 1] !== "="))) isOver = true;
+    if (!isOver) expression += char;
+  }
+  return null;
+}
+
+/** What a format string puts into itself, in order: the expressions between its braces without their strings. */
+export function expressionsOf(literal: string): string[] {
+  const found: string[] = [];
+  STRING_START.lastIndex = 0;
+  const opening = STRING_START.exec(literal)!;
+  formatEnd(literal, opening[0].length, opening[2]!, 1, (expression) => found.push(expression));
+  return found;
 }
 
 function stringEnd(text: string, from: number, quote: string): number | null {

@@ -6,6 +6,8 @@ import { bucketLine, percent, stateOf } from "./review-comment.ts";
 const LOWEST_SHOWN = 20;
 const MOST_ANNOTATIONS = 30;
 const TITLE_LENGTH = 255;
+/** Files that are named for hidden text. */
+const MOST_HIDDEN = 20;
 /** Of a body: what the table of functions leaves to the notes, and to the functions that were not scored. */
 const TABLE_SHARE = 0.6;
 const WHOLE = "`funprm review` in a clone prints everything.";
@@ -86,7 +88,7 @@ export function reviewCheck(
           } Tests: not run by this app; see CI.`,
           keep: true,
         },
-        { name: "hidden text", text: hiddenLines(report).map(plain).join("\n\n") },
+        { name: "hidden text", text: hiddenLines(report).map(plain).join("\n\n"), keep: true },
         { name: "notes", text: notes.map(plain).join("\n\n"), keep: true },
       ],
       BODY_LIMIT,
@@ -141,7 +143,11 @@ function ledgerOf(report: ReviewReport): string {
 
 /** Files whose added lines hold what people do not see as it is, one line each. */
 export function hiddenLines({ hidden }: Pick<ReviewReport, "hidden">): string[] {
-  return hidden.map(({ path, line, what }) => `Hidden text: line ${line} of ${path} holds ${what}.`);
+  const shown = hidden.slice(0, MOST_HIDDEN).map(({ path, line, what, lines }) => {
+    const more = lines === 1 ? "" : `, and ${lines - 1} more ${lines === 2 ? "line holds" : "lines hold"} such`;
+    return `Hidden text: line ${line} of ${path} holds ${what}${more}.`;
+  });
+  return hidden.length > MOST_HIDDEN ? [...shown, `Hidden text in ${hidden.length - MOST_HIDDEN} more files.`] : shown;
 }
 
 /** Behind the ledger: documentation, data, and whatever else is no source of a known language. */

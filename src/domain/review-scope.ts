@@ -66,8 +66,8 @@ export type ReviewScope = {
   hidden: HiddenText[];
 };
 
-/** The first added line of a file that holds what people do not see as it is (security.md section 4). */
-export type HiddenText = { path: string; line: number; what: string };
+/** The first added line of a file that holds what people do not see as it is (security.md section 4), of so many. */
+export type HiddenText = { path: string; line: number; what: string; lines: number };
 
 /** `NotScored.name` of files that the host did not name. */
 export const UNLISTED = "<unlisted files>";
@@ -179,11 +179,11 @@ function hiddenIn({ path, before, after }: ReviewedFile): HiddenText[] {
           .text.replace(/^\uFEFF/, "")
           .split(/\r\n|\r|\n/);
   const known = new Set(lines(before));
-  for (const [at, line] of lines(after).entries()) {
-    const what = known.has(line) ? null : hiddenText(line);
-    if (what !== null) return [{ path, line: at + 1, what }];
-  }
-  return [];
+  const found = lines(after).flatMap((text, at) => {
+    const what = known.has(text) ? null : hiddenText(text);
+    return what === null ? [] : { line: at + 1, what };
+  });
+  return found.slice(0, 1).map((first) => ({ path, ...first, lines: found.length }));
 }
 
 /** A file that came from another language left that one, with its functions, and is new in this one. */

@@ -175,7 +175,8 @@ function screenLines(path: string, added: readonly string[]): string | null {
   for (const line of added) {
     if (line.includes("\0")) return `content: ${path} would hold a NUL`;
     const hidden = [...line].find((character) => isInvisible(character.codePointAt(0)!));
-    const what = hidden === undefined ? mixedName(line) : invisible(hidden);
+    const what =
+      hidden === undefined ? mixedName(line, /[\p{Script=Cyrillic}\p{Script=Greek}]/u, true) : invisible(hidden);
     if (what !== null) return `hidden: ${path} would hold ${what}`;
     if (SECRETS.some((pattern) => pattern.test(line))) return `secret: ${path} would hold what looks like a credential`;
   }
@@ -187,15 +188,15 @@ export function hiddenText(line: string): string | null {
   const hidden = hiddenCharacter(line);
   // Fullwidth letters are how people write beside Han and Kana.
   const isEastAsian = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u.test(line);
-  return hidden !== null ? invisible(hidden) : isEastAsian ? null : mixedName(line);
+  return hidden === null ? mixedName(line, LOOK_ALIKE, !isEastAsian) : invisible(hidden);
 }
 
 function invisible(character: string): string {
   return `the invisible character U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
-function mixedName(line: string): string | null {
-  const mixed = mixedScript(line);
+function mixedName(line: string, others: RegExp, orWide: boolean): string | null {
+  const mixed = mixedScript(line, others, orWide);
   return mixed === null ? null : `the name ${mixed}, which mixes alphabets that look alike`;
 }
 
@@ -208,18 +209,18 @@ function addedLines(file: ChangedFile): string[] {
     .map((line) => Buffer.from(line, "latin1").toString("utf8"));
 }
 
-/** Cyrillic and Greek letters that are drawn like Latin ones; `Δt` and `σx` are not among them. */
-const LOOK_ALIKE = /[авеёзіїјкмнорсстуухһѕԁԛԝьАВЕЗІЇЈКМНОРСТУХЅԚԜЬαεικνορτυχγΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]/u;
+/** Any Cyrillic letter, and Greek ones that are drawn like Latin ones: people write `Δt` and `σx`. */
+const LOOK_ALIKE = /[\p{Script=Cyrillic}αγεηικνορςτυχωϲϳΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹͿ]/u;
 
 /**
- * An identifier with Latin letters and Cyrillic or Greek ones that look like them (`pаypal` with a Cyrillic а), or in fullwidth
- * or mathematical letters: Python reads `ｅｖａｌ` as `eval` (PEP 3131, NFKC).
+ * An identifier with Latin letters and such `others` (`pаypal` with a Cyrillic а), or in fullwidth or mathematical letters:
+ * Python reads `ｅｖａｌ` as `eval` (PEP 3131, NFKC).
  */
-function mixedScript(line: string): string | null {
+function mixedScript(line: string, others: RegExp, orWide: boolean): string | null {
   // The letter of an escape stands before a word of another alphabet in many a string.
   for (const [name] of line.replace(/\\[a-zA-Z]/g, "  ").matchAll(/[\p{L}_][\p{L}\p{N}_]*/gu)) {
-    if (/\p{Script=Latin}/u.test(name) && LOOK_ALIKE.test(name)) return name;
-    if (/[\uff21-\uff5a\u{1d400}-\u{1d7ff}]/u.test(name)) return name;
+    if (/\p{Script=Latin}/u.test(name) && others.test(name)) return name;
+    if (orWide && /[\uff21-\uff5a\u{1d400}-\u{1d7ff}]/u.test(name)) return name;
   }
   return null;
 }

@@ -86,9 +86,11 @@ export async function replyCommand(ports: CommandPorts, job: Job): Promise<void>
         ? await configText(ports, ref)
         : command.verb === "help"
           ? HELP
-          : !["fix", "stop", "retry"].includes(command.verb)
-            ? `\`/funprm ${command.verb}\` works on pull requests.`
-            : `\`/funprm ${command.verb}\` works on issues. On a pull request of the app, comment on its issue.`;
+          : command.verb === "report"
+            ? "`/funprm report` works in the conversation, not in a thread."
+            : !["fix", "stop", "retry"].includes(command.verb)
+              ? `\`/funprm ${command.verb}\` works on pull requests.`
+              : `\`/funprm ${command.verb}\` works on issues. On a pull request of the app, comment on its issue.`;
   const body = `${marker}\n${text}`;
   if (payload.thread === undefined) await ports.host.ensureComment(ref, payload.issueNumber, marker, body);
   else await ports.host.ensureReply(ref, payload.issueNumber, payload.thread.firstCommentId, marker, body);

@@ -15,7 +15,7 @@ import { sha256 } from "../domain/ids.ts";
 import { type Readability, readabilityOf } from "../domain/readability.ts";
 import { RENDER_VERSION, renderSteps } from "../domain/render.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
-import { WORDS_MOVE, withoutWords } from "../domain/words.ts";
+import { WORDS_VERSION, withoutWords } from "../domain/words.ts";
 import { type SetInput, type StepTruth, setReport } from "../evaluation/evaluate.ts";
 import { type Granularity, passesOf, piecesOf } from "../evaluation/granularity.ts";
 import { type EvaluateSettings, type Judged, judgePools } from "../evaluation/judge-pools.ts";
@@ -251,7 +251,7 @@ async function rewardsOf(
   for (const [id, { steps }] of programs) {
     const rendered = steps.map((step) => step.rendered);
     const pieces = piecesOf(rendered, granularity);
-    const key = sha256(JSON.stringify([model.info.sha256, RENDER_VERSION, WORDS_MOVE, problem.prompt, pieces]));
+    const key = sha256(JSON.stringify([model.info.sha256, RENDER_VERSION, WORDS_VERSION, problem.prompt, pieces]));
     const known = kept.get(key);
     if (known) found.set(id, known);
     else if (granularity === "function") missing.push({ id, key, chains: [{ id, steps }], skip: [0] });

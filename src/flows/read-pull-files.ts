@@ -40,7 +40,8 @@ async function sidesOf(
   if (file.patch === null) {
     const same = { before: head ?? new Uint8Array(), after: head, unreadable: null };
     if (file.additions + file.deletions === 0 && (await isSameText(host, ref, pull, file, head))) return same;
-    return unreadable("no diff from GitHub: too large or binary");
+    const renamed = file.additions + file.deletions === 0 && file.previousPath !== null;
+    return unreadable(`no diff from GitHub: ${renamed ? "renamed, and another text on base" : "too large or binary"}`);
   }
   const source = head === null ? null : decodeSource(head);
   if (file.status === "added") {

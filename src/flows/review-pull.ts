@@ -79,8 +79,8 @@ export async function reviewPull(
   const closed = pull.state === "closed";
   const moved = payload.head !== null && payload.head !== pull.headSha;
   // An earlier attempt may have left its check run in progress.
-  if ((closed || moved) && job.attempts > 1)
-    await checkOf(host, ref, { ...pull, headSha: payload.head ?? pull.headSha })(CANCELLED);
+  if ((closed || moved) && job.attempts > 1 && payload.head !== null)
+    await checkOf(host, ref, { ...pull, headSha: payload.head })(CANCELLED);
   if (closed) {
     await answer(host, ref, payload, "confused");
     return;
@@ -106,7 +106,8 @@ export async function reviewPull(
     pullRequest: pull.number,
   };
   const state = await ports.reviews.pull(place);
-  if (!payload.asked && !wanted(pull, config, payload.trigger)) return;
+  // Who runs all checks again of a pull request that the app opened asks for those that stand there.
+  if (payload.trigger === "suite" ? isOurs(pull) : !payload.asked && !wanted(pull, config, payload.trigger)) return;
   if (state.pausedBy !== null && !payload.asked) {
     await check({
       conclusion: config.check.neutral_as,
@@ -124,7 +125,6 @@ export async function reviewPull(
     await check(
       done === null ? CANCELLED : reviewCheck(done.report, [...notes, ...done.notes], checks, done.commented),
     );
-    if (done !== null) await answer(host, ref, payload, "+1");
   } catch (error) {
     const again = !(error instanceof FunprmError && error.kind !== "transient") && job.attempts < job.maxAttempts;
     // One left in progress would hold a pull request that requires it for ever; the next attempt of a review that was asked for
@@ -133,6 +133,7 @@ export async function reviewPull(
     if (!again && !signal.aborted) await answer(host, ref, payload, "confused").catch(() => {});
     throw error;
   }
+  if (done !== null) await answer(host, ref, payload, "+1");
   if (done === null && restarts > 0 && !hasItsOwn(config, payload))
     await reviewPull(ports, { ...job, payload: { ...payload, head: null } }, signal, restarts - 1);
 }
@@ -310,7 +311,11 @@ async function mayAsk(host: GitHost, ref: RepoRef, payload: ReviewPullPayload): 
 }
 
 async function answer(host: GitHost, ref: RepoRef, { command }: ReviewPullPayload, content: ReactionContent) {
-  if (command !== null) await host.setReaction(ref, reactionTarget(command), content);
+  if (command === null) return;
+  await host.setReaction(ref, reactionTarget(command), content).catch((error: unknown) => {
+    // A comment that was deleted meanwhile needs no answer.
+    if (!(error instanceof FunprmError && error.code === "GITHUB_GONE")) throw error;
+  });
 }
 
 /** Whether an event of the pull request starts a review by itself. */
@@ -318,10 +323,13 @@ function wanted(pull: PullRequestFacts, config: RepoConfig, trigger: ReviewPullP
   const { review } = config;
   if (review.auto === "never" || (pull.draft && !review.drafts)) return false;
   if (trigger === "synchronize" && !review.on_push) return false;
-  // What the app opened carries its rewards already; a person's branch of that name does not. No person's login has brackets.
-  const ours = pull.headRef.startsWith("funprm/") && pull.author.endsWith("[bot]");
   const author = pull.author.toLowerCase();
-  return !ours && !review.ignore_authors.some((login) => login.toLowerCase() === author);
+  return !isOurs(pull) && !review.ignore_authors.some((login) => login.toLowerCase() === author);
+}
+
+/** What the app opened carries its rewards already; a person's branch of that name does not. No person's login has brackets. */
+function isOurs(pull: PullRequestFacts): boolean {
+  return pull.headRef.startsWith("funprm/") && pull.author.endsWith("[bot]");
 }
 
 type SaidCheck = Pick<ReviewCheck, "title" | "summary"> &

@@ -295,7 +295,10 @@ class Attempt {
     await this.#save({
       generator: { name: generator.name, model: generator.model, origin: generator.origin },
       model: model.info,
-      missing: this.#ports.scorerNote && model === this.#ports.model ? [this.#ports.scorerNote, ...missing] : missing,
+      missing:
+        this.#ports.scorerNote && model.info === this.#ports.model.info
+          ? [this.#ports.scorerNote, ...missing]
+          : missing,
     });
     const issue = this.#run.issue!;
     const problem = {

@@ -3,6 +3,7 @@ import { languageOf } from "../domain/dataset.ts";
 import { RENDER_VERSION, renderSteps } from "../domain/render.ts";
 import type { Aggregation } from "../domain/reward.ts";
 import { decodeSource, segment } from "../domain/segment.ts";
+import { WORDS_VERSION } from "../domain/words.ts";
 import type { Files, RewardModel, Syntax } from "../ports.ts";
 import { inShards, type ShardPaths } from "./in-shards.ts";
 import { boundedWords, scoreSteps } from "./score-candidates.ts";
@@ -76,7 +77,10 @@ export async function scoreRows(
   const { summary, onShard } = counted<ScoreRowOfSet>(options, (row) => row.rewards.length);
   await inShards<ScoreRowOfSet>(paths, files, {
     name: "scores",
-    settings: { model: ports.model.info.sha256, render: RENDER_VERSION, aggregation: options.aggregation },
+    settings: {
+      ...{ model: ports.model.info.sha256, render: RENDER_VERSION, words: WORDS_VERSION },
+      aggregation: options.aggregation,
+    },
     problemsAShard: 5,
     limit: options.limit,
     work: async (problems) => {

@@ -152,5 +152,8 @@ test.each([
     ]).toEqual(wanted);
     expect(await reviewed({ trigger: "command", command: { by: "ada", commentId: 9 } })).toBe(true);
     expect(await reviewed({ trigger: "button" })).toBe(true);
+    // "Re-run all checks" of what the app opened means the checks that stand there.
+    const { headRef = "x", author = "ann" } = facts as { headRef?: string; author?: string };
+    expect(await reviewed({ trigger: "suite" })).toBe(!(headRef.startsWith("funprm/") && author.endsWith("[bot]")));
   },
 );

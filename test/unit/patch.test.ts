@@ -257,6 +257,9 @@ describe("patch rules", () => {
     for (const [text, rule] of [
       ["x = 1\ny = '\u202e'\n", "hidden"],
       ["x = 1\np\u0430ypal = 2\n", "hidden"],
+      ["x = 1\nva\u04c0ue = 2\n", "hidden"],
+      ["x = 1\n\u03f2ode = 2  # \u6ce8\n", "hidden"],
+      ["x = 1\n\uff45val('2')  # \u6ce8\n", "hidden"],
       [`x = 1\ntoken = 'ghp_${"a".repeat(36)}'\n`, "secret"],
       [
         `x = 1\n${"y = 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'\n".repeat(5000).replace(/y/g, () => "y")}${Array.from({ length: 6000 }, (_, i) => `v${i} = '${"b".repeat(50)}'`).join("\n")}\n`,
@@ -265,5 +268,6 @@ describe("patch rules", () => {
     ] as const)
       expect(screenFiles(file(text), policy)).toContain(rule);
     expect(screenFiles(file("y = '\u202e'\nz = 2\n", "y = '\u202e'\n"), policy)).toBeNull();
+    expect(screenFiles(file("print('\\n\u041f\u0440\u0438\u0432\u0435\u0442')\n"), policy)).toBeNull();
   });
 });

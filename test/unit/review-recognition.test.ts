@@ -107,8 +107,8 @@ describe("recognition", () => {
       file("notes.txt", "\u202E"),
     );
     expect(hidden).toEqual([
-      { path: "bidi.py", line: 3, what: "the invisible character U+202E" },
-      { path: "greek.py", line: 2, what: "the name раy, which mixes alphabets that look alike" },
+      { path: "bidi.py", line: 3, what: "the invisible character U+202E", lines: 2 },
+      { path: "greek.py", line: 2, what: "the name раy, which mixes alphabets that look alike", lines: 1 },
     ]);
   });
 });

@@ -42,7 +42,10 @@ export function checkCalls(client: GitHubClient, appId: number): Pick<GitHost, "
     return own.find((run) => run.external_id === state.externalId) ?? null;
   }
 
-  /** Annotations that the run does not hold; those of an earlier look at the same head stay, GitHub takes none away. */
+  /**
+   * Annotations that the run does not hold. Those of an earlier look at the same head stay, GitHub takes none away: what is said
+   * of a function by the same title is not said again in other words.
+   */
   async function missing(ref: RepoRef, run: CheckRun, wanted: readonly CheckAnnotation[]): Promise<CheckAnnotation[]> {
     if (run.output.annotations_count === 0 || wanted.length === 0) return [...wanted];
     const { owner, repo } = ref;
@@ -50,7 +53,7 @@ export function checkCalls(client: GitHubClient, appId: number): Pick<GitHost, "
       octokit.paginate(checks.listAnnotations, { owner, repo, check_run_id: run.id, per_page: 100, ...parameters }),
     );
     const keyOf = (one: ReturnType<typeof annotation>) =>
-      JSON.stringify([one.path, one.start_line, one.end_line, one.annotation_level, one.title, one.message]);
+      JSON.stringify([one.path, one.start_line, one.end_line, one.annotation_level, one.title]);
     const known = new Set(there.map((one) => keyOf(one as ReturnType<typeof annotation>)));
     return wanted.filter((one) => !known.has(keyOf(annotation(one))));
   }

@@ -146,7 +146,7 @@ function reviewOf(name: string, payload: Webhook["payload"], place: Omit<IssuePl
   if (name === "check_suite") {
     // "Re-run all checks". GitHub names no pull request of a fork there: its check run has a button of its own.
     const suite = payload.action === "rerequested" ? payload.check_suite?.pull_requests?.[0]?.number : undefined;
-    return suite === undefined ? null : reviewJob({ ...place, issueNumber: suite, ...BY_HAND, trigger: "button" });
+    return suite === undefined ? null : reviewJob({ ...place, issueNumber: suite, ...BY_HAND, trigger: "suite" });
   }
   const number = /^review-(\d+)(?:-|$)/.exec(payload.check_run?.external_id ?? "")?.[1];
   if (number === undefined) return null;
@@ -191,6 +191,11 @@ function pullCommandJob(
   { id: commentId, thread }: { id: number; thread?: InThread },
 ): NewJob {
   const inThread = thread === undefined ? {} : { thread };
+  // In a thread its answer has no place: the reply says where it has.
+  if (command.verb === "report" && thread === undefined) {
+    const { issueNumber, ...where } = place;
+    return reportJob({ ...where, month: null, command: { by, commentId, issueNumber } });
+  }
   if (command.verb === "review")
     return reviewJob({
       ...place,
@@ -212,11 +217,7 @@ function commandJob(place: IssuePlace, { comment, issue, sender }: Webhook["payl
   const command = parseCommand(body);
   if (command === null) return null;
   const by = sender!.login;
-  if (command.verb === "report") {
-    const { issueNumber, ...where } = place;
-    return reportJob({ ...where, month: null, command: { by, commentId: comment.id, issueNumber } });
-  }
-  if (issue!.pull_request !== undefined && issue!.pull_request !== null)
+  if (command.verb === "report" || (issue!.pull_request !== undefined && issue!.pull_request !== null))
     return pullCommandJob(place, command, by, { id: comment.id });
   if (command.verb === "fix" || command.verb === "retry") {
     return solveJob({
