@@ -32,6 +32,8 @@ describe("the reward model that a repository names", () => {
       expect(problems).toEqual([]);
       const { model } = await chooseJudges(config, scorers, () => "no LLM is configured");
       expect([model.info.name, asked]).toEqual([name, opened]);
+      // What a run says of its scorer rests on this.
+      expect(model.info === scorers.model.info).toBe(opened.length === 0);
     }
   });
 
